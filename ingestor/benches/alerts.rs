@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, missing_docs, reason = "a benchmark that cannot go on should panic")]
 
 use std::{
+    path::Path,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -11,12 +12,15 @@ use std::{
 use fleetps_agent::simulate::{Fleet, SimulationSettings};
 use fleetps_ingestor::{
     alerts::{Evaluator, Measure, Rule, Severity, built_in},
-    events::{Detector, MessagePlace},
+    events::{Detector, MessagePlace, StreamClock},
     history::{History, Span},
     merge_folder,
     segment::{SegmentRows, seal},
 };
-use fleetps_nats::snapshot::{Decoder, Encoder};
+use fleetps_nats::{
+    HostName, Snapshot,
+    snapshot::{Decoder, Encoder},
+};
 
 const ROUND_US: i64 = 10_000_000;
 /// Rules beside the built-in ones, such as people write: over everything, with and without a filter.
@@ -88,10 +92,7 @@ fn main() {
     let (mut encoder, mut decoder) = (Encoder::new().unwrap(), Decoder::new().unwrap());
     let (mut detector, mut evaluator) = (Detector::default(), Evaluator::default());
     evaluator.set_rules(rules(), 0);
-    let mut of_built_in = [Evaluator::default(), Evaluator::default()];
-    of_built_in[0].set_rules(built_in_rules(), 0);
-    of_built_in[1].set_rules(built_in_rules().into_iter().filter(|rule| !learns(rule)).collect(), 0);
-    let mut took_built_in = [Duration::ZERO; 2];
+    let mut beside = BuiltInRules::new();
     let mut rows = SegmentRows::new(0, 1, 1, begun_us);
     let (mut sequence, mut rows_in_all, mut changes) = (0, 0, 0);
     let mut took = [Duration::ZERO; 3];
@@ -109,12 +110,7 @@ fn main() {
             changes += evaluator.snapshot(at, detector.clock(), host, &snapshot).len();
             let parts = [decoded - start, detected - decoded, detected.elapsed()];
             took.iter_mut().zip(parts).for_each(|(sum, part)| *sum += part);
-            // In turn, so that neither always finds the snapshot in the cache.
-            for number in [sequence % 2, (sequence + 1) % 2].map(|number| usize::from(number == 1)) {
-                let start = Instant::now();
-                of_built_in[number].snapshot(at, detector.clock(), host, &snapshot);
-                took_built_in[number] += start.elapsed();
-            }
+            beside.take(at, detector.clock(), host, &snapshot);
             rows_in_all += snapshot.processes.len();
             rows.push(sequence, stored_at_us, host, &snapshot);
             if rows.is_full(500_000) {
@@ -134,18 +130,14 @@ fn main() {
         rules().len(),
         evaluate.div_duration_f64(decode)
     );
-    let [with, without] = took_built_in.map(|took| took.as_secs_f64() * 1e6 / sequence as f64);
-    println!(
-        "the built-in rules {with:.1} µs a snapshot, {without:.1} without what is learned of memory and services: {:.2} times",
-        with / without
-    );
-    let [with, without] =
-        of_built_in.map(|evaluator| rmp_serde::to_vec_named(&evaluator.state()).unwrap().len() / names.len());
-    println!("their state of a host has {with} bytes, {without} without");
+    beside.say(sequence, names.len());
     println!("{changes} changes of {sequence} snapshots, {rows_in_all} rows");
     merge_folder(folder.path()).unwrap();
-    let history = History::open(folder.path()).unwrap();
-    let span = Span { from_us: begun_us, to_us: fleetps_nats::now_us() };
+    try_rules(folder.path(), Span { from_us: begun_us, to_us: fleetps_nats::now_us() });
+}
+
+fn try_rules(folder: &Path, span: Span) {
+    let history = History::open(folder).unwrap();
     for sentence in TRIED {
         let rule = Rule::parse("r", 0, Severity::Info, sentence).unwrap();
         let start = Instant::now();
@@ -157,6 +149,42 @@ fn main() {
             test.episode_count,
             test.snapshots
         );
+    }
+}
+
+/// The built-in rules, with those that ask for what is learned of memory and services, and without.
+struct BuiltInRules {
+    evaluators: [Evaluator; 2],
+    took: [Duration; 2],
+}
+
+impl BuiltInRules {
+    fn new() -> Self {
+        let mut evaluators = [Evaluator::default(), Evaluator::default()];
+        evaluators[0].set_rules(built_in_rules(), 0);
+        evaluators[1].set_rules(built_in_rules().into_iter().filter(|rule| !learns(rule)).collect(), 0);
+        Self { evaluators, took: [Duration::ZERO; 2] }
+    }
+
+    fn take(&mut self, at: MessagePlace, clock: StreamClock, host: &HostName, snapshot: &Arc<Snapshot>) {
+        // In turn, so that neither always finds the snapshot in the cache.
+        for number in [at.sequence % 2, (at.sequence + 1) % 2].map(|number| usize::from(number == 1)) {
+            let start = Instant::now();
+            self.evaluators[number].snapshot(at, clock, host, snapshot);
+            self.took[number] += start.elapsed();
+        }
+    }
+
+    fn say(&self, snapshots: u64, hosts: usize) {
+        let [with, without] = self.took.map(|took| took.as_secs_f64() * 1e6 / snapshots as f64);
+        let times = with / without;
+        println!(
+            "the built-in rules {with:.1} µs a snapshot, {without:.1} without what is learned: {times:.2} times"
+        );
+        let bytes =
+            |evaluator: &Evaluator| rmp_serde::to_vec_named(&evaluator.state()).unwrap().len() / hosts;
+        let [with, without] = self.evaluators.each_ref().map(bytes);
+        println!("their state of a host has {with} bytes, {without} without");
     }
 }
 

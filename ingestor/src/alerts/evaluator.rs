@@ -2,6 +2,7 @@
 
 use std::{
     collections::{BTreeSet, HashMap},
+    mem,
     sync::Arc,
     time::Duration,
 };
@@ -70,7 +71,7 @@ impl Evaluator {
             self.hosts.values_mut().for_each(|known| known.previous = None);
         }
         self.plan = Plan::of(&rules);
-        let before = std::mem::replace(&mut self.lessons, Lessons::of(&rules));
+        let before = mem::replace(&mut self.lessons, Lessons::of(&rules));
         self.rules = rules.into_iter().map(Arc::new).collect();
         self.looked_s = None;
         if self.lessons != before {
@@ -145,48 +146,29 @@ impl Evaluator {
             return self.tick(place, clock);
         }
         let mut now = KnownHost::of(snapshot, place.stored_at_us, self.needs);
-        let since_ms = before.as_ref().and_then(|before| before.observed_ms(&now));
-        let is_same_boot = before.as_ref().is_some_and(|before| before.is_same_boot(&now));
+        let mut before = before.unwrap_or_default();
+        let since_ms = before.observed_ms(&now);
         // Over a gap nothing but kills is measured, so that a restart needs to read no further back than a silence is long.
-        let previous =
-            before.as_ref().and_then(|before| before.previous.clone()).filter(|_| since_ms.is_some());
-        let killed_over_gap =
-            before.as_ref().filter(|_| since_ms.is_none()).and_then(|before| before.killed_per_s(&now));
-        let mut learned = before.as_mut().map(KnownHost::take_learned).unwrap_or_default();
-        if let Some(before) = before {
-            (now.instances, now.too_many) = (before.instances, before.too_many);
-        }
+        let previous = before.previous.take().filter(|_| since_ms.is_some());
+        let killed_over_gap = before.killed_per_s(&now).filter(|_| since_ms.is_none());
+        let mut learned = before.take_learned();
+        (now.instances, now.too_many) = (mem::take(&mut before.instances), mem::take(&mut before.too_many));
         let pair = SnapshotPair::new(host.clone(), Arc::clone(snapshot), previous);
         let measured = Measured::of(&pair, (&self.plan, self.needs), Deadline::after(WITHIN));
-        let (values, sequence) = (values.unwrap_or(&measured), place.sequence);
-        learned.note(self.lessons, &pair, values, since_ms);
+        let values = values.unwrap_or(&measured);
+        learned.note(self.lessons, &pair, values, (before.captured_at_us(), since_ms));
         let moment = Moment {
             host,
             values,
             snapshot,
-            sequence,
+            sequence: place.sequence,
             since_ms,
-            is_same_boot,
+            is_same_boot: before.is_same_boot(&now),
             learned: &learned,
             killed_over_gap,
         };
-        let groups = self.groups.get(host);
-        let mut changes = Vec::new();
-        for (number, rule) in self.rules.iter().enumerate() {
-            let known = now.instances.remove(&rule.id).unwrap_or_default();
-            let count = count_of(&mut self.counts, rule);
-            count.instances = count.instances.saturating_sub(known.len());
-            if !rule.is_for(groups) {
-                changes.extend(end_all(rule, host, known, Change::RuleChanged, snapshot.captured_at_us));
-                continue;
-            }
-            let mut room = Room { rule: &rule.id, fleet: count, told: &mut now.too_many };
-            let known = moment.evaluate(self.plan.planned(number, rule), known, &mut room, &mut changes);
-            room.settle(known.len());
-            if !known.is_empty() {
-                now.instances.insert(rule.id.clone(), known);
-            }
-        }
+        let (of_rules, groups) = ((self.rules.as_slice(), &self.plan), self.groups.get(host));
+        let mut changes = evaluate(of_rules, groups, &moment, &mut now, &mut self.counts);
         now.put_learned(learned);
         self.hosts.insert(host.clone(), now);
         changes.extend(self.tick(place, clock));
@@ -210,7 +192,7 @@ impl Evaluator {
     pub fn tick(&mut self, place: MessagePlace, clock: StreamClock) -> Vec<AlertChange> {
         let Some(now_ms) = clock.now_ms else { return Vec::new() };
         let now_s = Some(now_ms.div_euclid(1000));
-        if std::mem::replace(&mut self.looked_s, now_s) == now_s {
+        if mem::replace(&mut self.looked_s, now_s) == now_s {
             return Vec::new();
         }
         let mut changes = Vec::new();
@@ -330,6 +312,34 @@ impl Evaluator {
         hosts.sort();
         hosts
     }
+}
+
+/// Evaluates rules, with their plan, on one snapshot of the host `now`, which belongs to these groups.
+fn evaluate(
+    (rules, plan): (&[Arc<Rule>], &Plan),
+    groups: Option<&BTreeSet<String>>,
+    moment: &Moment<'_>,
+    now: &mut KnownHost,
+    counts: &mut HashMap<String, Count>,
+) -> Vec<AlertChange> {
+    let mut changes = Vec::new();
+    for (number, rule) in rules.iter().enumerate() {
+        let known = now.instances.remove(&rule.id).unwrap_or_default();
+        let count = count_of(counts, rule);
+        count.instances = count.instances.saturating_sub(known.len());
+        if !rule.is_for(groups) {
+            let at_us = moment.snapshot.captured_at_us;
+            changes.extend(end_all(rule, moment.host, known, Change::RuleChanged, at_us));
+            continue;
+        }
+        let mut room = Room { rule: &rule.id, fleet: count, told: &mut now.too_many };
+        let known = moment.evaluate(plan.planned(number, rule), known, &mut room, &mut changes);
+        room.settle(known.len());
+        if !known.is_empty() {
+            now.instances.insert(rule.id.clone(), known);
+        }
+    }
+    changes
 }
 
 /// The instances of a rule in the whole fleet.

@@ -5,7 +5,7 @@ use fleetps_nats::{Snapshot, snapshot::HostSample};
 
 use super::*;
 
-const START_US: i64 = 1_700_000_000_000_000 / BIN_US * BIN_US;
+const START_US: i64 = 1_700_000_000_000_000 / (BIN_US * SLOT_BINS) * (BIN_US * SLOT_BINS);
 
 fn pair(at_us: i64, cpu_percent: Option<f32>) -> SnapshotPair {
     let host = HostSample { cpu_percent, ..HostSample::default() };

@@ -50,6 +50,9 @@ pub(super) struct KnownHost {
     /// How its file systems have grown, where some rule asks when they will be full.
     #[serde(default, skip_serializing_if = "Growths::is_empty")]
     growths: Growths,
+    /// The time since its processes were looked at for what is learned of them, in ms.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    waited_ms: u64,
     /// How the memory of its processes has grown, where some rule asks when that will be used up.
     #[serde(default, skip_serializing_if = "Memories::is_empty")]
     memories: Memories,
@@ -77,6 +80,7 @@ impl KnownHost {
             instances: HashMap::new(),
             too_many: BTreeSet::new(),
             growths: Growths::default(),
+            waited_ms: 0,
             memories: Memories::default(),
             extremes: Extremes::default(),
             services: Presences::default(),
@@ -94,6 +98,7 @@ impl KnownHost {
     /// Takes out what is learned.
     pub(super) fn take_learned(&mut self) -> Learned {
         Learned {
+            waited_ms: mem::take(&mut self.waited_ms),
             growths: mem::take(&mut self.growths),
             memories: mem::take(&mut self.memories),
             extremes: mem::take(&mut self.extremes),
@@ -104,8 +109,9 @@ impl KnownHost {
 
     /// Puts in what is learned.
     pub(super) fn put_learned(&mut self, learned: Learned) {
-        let Learned { growths, memories, extremes, services, programs } = learned;
-        (self.growths, self.memories, self.extremes) = (growths, memories, extremes);
+        let Learned { waited_ms, growths, memories, extremes, services, programs } = learned;
+        (self.waited_ms, self.growths, self.memories, self.extremes) =
+            (waited_ms, growths, memories, extremes);
         (self.services, self.programs) = (services, programs);
     }
 
@@ -125,6 +131,11 @@ impl KnownHost {
         if last == (&snapshot.boot_id, snapshot.captured_at_us, snapshot.monotonic_ms) {
             self.previous = kept(snapshot, needs);
         }
+    }
+
+    /// When its last snapshot was captured, in µs since 1970 UTC.
+    pub(super) fn captured_at_us(&self) -> i64 {
+        self.captured_at_us
     }
 
     pub(super) fn is_same_boot(&self, next: &Self) -> bool {
@@ -199,6 +210,10 @@ impl KnownHost {
         let alert = Alert::of(rule, host, &Key::Host, raise);
         Some(AlertChange { alert, change: told.into(), at_us, value, culprits: Vec::new() })
     }
+}
+
+fn is_zero(number: &u64) -> bool {
+    *number == 0
 }
 
 /// What is kept of a snapshot for the one after it.

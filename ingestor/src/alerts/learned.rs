@@ -11,9 +11,14 @@ use super::{
     rule::{Measure, Over, Rule},
 };
 
+/// How often processes are looked at, in µs: whatever is learned of them takes many minutes, and there are hundreds.
+const LOOK_US: i64 = 30_000_000;
+
 /// What is learned of a host.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Learned {
+    /// The time since its processes were looked at, in ms.
+    pub(super) waited_ms: u64,
     /// How its file systems have grown.
     pub(super) growths: Growths,
     /// How the memory of its processes has grown.
@@ -55,23 +60,31 @@ impl Lessons {
 }
 
 impl Learned {
-    /// Takes note of the latest snapshot of `pair` with these values, `since_ms` after the one before (absent after a gap).
+    /// Takes note of the latest snapshot of `pair` with these values, which was captured `since_ms` after the one before at
+    /// `before_us` (absent after a gap).
     pub(super) fn note(
         &mut self,
         lessons: Lessons,
         pair: &SnapshotPair,
         values: &dyn Values,
-        since_ms: Option<u64>,
+        (before_us, since_ms): (i64, Option<u64>),
     ) {
         let snapshot = pair.latest();
         if lessons.growths {
             self.growths.note(snapshot);
         }
-        if lessons.memories {
-            self.memories.note(snapshot);
-        }
         if lessons.extremes {
             self.extremes.note(pair, since_ms);
+        }
+        let since_ms = since_ms.map(|since_ms| since_ms.saturating_add(self.waited_ms));
+        self.waited_ms = since_ms.unwrap_or_default();
+        let is_due = before_us.div_euclid(LOOK_US) != snapshot.captured_at_us.div_euclid(LOOK_US);
+        if since_ms.is_some() && !is_due {
+            return;
+        }
+        self.waited_ms = 0;
+        if lessons.memories {
+            self.memories.note(snapshot);
         }
         if lessons.services {
             self.services.note(&Seen::of(snapshot, values.present(Over::Unit), since_ms));

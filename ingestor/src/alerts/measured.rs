@@ -5,7 +5,7 @@
 
 use std::{
     cell::OnceCell,
-    collections::{BTreeMap, BTreeSet, HashMap},
+    collections::{BTreeMap, HashMap},
 };
 
 use fleetps_nats::{
@@ -16,7 +16,7 @@ use fleetps_nats::{
 use super::{
     measure::{Culprit, Key, disk_value, host_value, largest},
     plan::{Plan, Planned, Sum},
-    presence::name_of,
+    presence::names_of,
     rule::{Measure, Needs, Over, Rule},
 };
 use crate::filter::{Deadline, Fields, Figure, Stopped};
@@ -33,8 +33,8 @@ pub(crate) trait Values {
     /// When the filter took too long.
     fn values(&self, planned: Planned<'_>, known: &[&Key]) -> Result<ValueOf, Stopped>;
 
-    /// The names of the services (units) or programs that there are.
-    fn present(&self, over: Over) -> BTreeSet<&str>;
+    /// The names of the services (units) or programs that there are, sorted, each once.
+    fn present(&self, over: Over) -> Vec<&str>;
 
     /// Whether there is this process, whatever a filter says of it.
     fn has_process(&self, pid: u32, start: i64) -> bool;
@@ -308,8 +308,8 @@ impl Values for Measured<'_> {
         })
     }
 
-    fn present(&self, over: Over) -> BTreeSet<&str> {
-        self.pair.latest().processes.iter().filter_map(|process| name_of(over, process)).collect()
+    fn present(&self, over: Over) -> Vec<&str> {
+        names_of(over, self.pair.latest().processes.iter())
     }
 
     fn has_process(&self, pid: u32, start: i64) -> bool {

@@ -124,21 +124,26 @@ impl Memories {
             self.end(at_us, |_| true);
             self.boot_id.clone_from(&snapshot.boot_id);
         }
-        let mut present = BTreeSet::new();
+        let mut absent: BTreeSet<(u32, i64)> = self.processes.keys().copied().collect();
         let mut new: Vec<(u32, &Process)> = Vec::new();
-        for process in &snapshot.processes {
-            let known = self.processes.get_mut(&process.key());
-            match (known, own_mib(process)) {
-                (Some(memory), mib) => {
-                    present.insert(process.key());
-                    mib.into_iter().for_each(|mib| memory.note(at_us, mib));
-                }
-                (None, Some(mib)) if mib >= LARGE_MIB => new.push((mib, process)),
-                _ => {}
+        // Hardly any process is large, and most that were still are.
+        let is_large = |process: &&Process| own_mib(process).is_some_and(|mib| mib >= LARGE_MIB);
+        for process in snapshot.processes.iter().filter(is_large) {
+            let mib = own_mib(process).unwrap_or_default();
+            match self.processes.get_mut(&process.key()) {
+                Some(memory) => memory.note(at_us, mib),
+                None => new.push((mib, process)),
+            }
+            absent.remove(&process.key());
+        }
+        if !absent.is_empty() {
+            for process in snapshot.processes.iter().filter(|process| absent.remove(&process.key())) {
+                let memory = self.processes.get_mut(&process.key());
+                memory.zip(own_mib(process)).into_iter().for_each(|(memory, mib)| memory.note(at_us, mib));
             }
         }
         if snapshot.processes_left_out == 0 {
-            self.end(at_us, |key| !present.contains(key));
+            self.end(at_us, |key| absent.contains(key));
         }
         new.sort_by_key(|(mib, process)| (Reverse(*mib), process.key()));
         for (mib, process) in new {
@@ -190,14 +195,18 @@ impl Memories {
             host.memory_total_bytes.zip(host.memory_used_bytes).map(|(all, used)| all.saturating_sub(used));
         let Some(available) = host.memory_available_bytes.or(free) else { return BTreeMap::new() };
         let available_mib = (available >> 20) as f64;
-        let remembered = |process| Some((process, self.processes.get(&Process::key(process))?));
-        let value = |(process, memory): (&Process, &Memory)| {
-            let key = Key::of_process(process);
-            let full_in_s = self.hours_left(memory, available_mib).map(|hours| (hours * 3600.0).min(FAR_S));
+        let is_growing = |memory: &Memory| memory.growth.is_some_and(|growth| growth.mib_per_hour > 0.0);
+        if known.is_empty() && !self.processes.values().any(is_growing) {
+            return BTreeMap::new();
+        }
+        let value = |process: &Process| {
+            let (key, memory) = (Key::of_process(process), self.processes.get(&process.key()));
+            let hours = memory.and_then(|memory| self.hours_left(memory, available_mib));
+            let full_in_s = hours.map(|hours| (hours * 3600.0).min(FAR_S));
             let matters = full_in_s.is_some_and(|seconds| seconds < FAR_S) || known.contains(&&key);
             matters.then_some((key, full_in_s))
         };
-        snapshot.processes.iter().filter_map(remembered).filter_map(value).collect()
+        snapshot.processes.iter().filter_map(value).collect()
     }
 
     /// For how many hours what is available lasts; for ever where the process does not leak, `None` where too little is known.

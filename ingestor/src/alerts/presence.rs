@@ -12,7 +12,7 @@
 //! and where no service is to be seen at all, nothing is missed. An agent that sees less than before, or more, is another one:
 //! all is learned anew. A name that differs from a newer one only in its digits was renamed: `app-41.service`, `php-fpm8.3`.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use fleetps_nats::{Snapshot, snapshot::Process};
 use serde::{Deserialize, Serialize};
@@ -50,20 +50,30 @@ pub(crate) fn name_of(over: Over, process: &Process) -> Option<&str> {
         let is_kernel = process.pid == KERNEL_THREADS || process.parent_pid == Some(KERNEL_THREADS);
         return (!is_kernel).then_some(process.name.as_str());
     }
-    match &process.unit {
-        Some(unit) => {
-            // With an older systemd, that of a user is in the unit itself.
-            let is_service = unit.ends_with(".service") && !unit.starts_with("user@");
-            (is_service && process.parent_pid == Some(INIT)).then_some(unit.as_str())
-        }
+    // Texts of hundreds of processes are not looked at for nothing.
+    match process.unit.as_deref() {
+        Some(_) if process.parent_pid != Some(INIT) => None,
+        // With an older systemd, that of a user is in the unit itself.
+        Some(unit) => (unit.ends_with(".service") && !unit.starts_with("user@")).then_some(unit),
         None => (process.container.is_some() && process.pod.is_none()).then_some(process.name.as_str()),
     }
+}
+
+/// The names by which these processes make something present, sorted, each once.
+pub(crate) fn names_of<'a>(over: Over, processes: impl Iterator<Item = &'a Process>) -> Vec<&'a str> {
+    let mut names: Vec<&str> = processes.filter_map(|process| name_of(over, process)).collect();
+    // Processes of one program mostly stand beside each other.
+    names.dedup();
+    names.sort_unstable();
+    names.dedup();
+    names
 }
 
 /// What is there at one moment.
 #[derive(Debug)]
 pub(super) struct Seen<'a> {
-    pub(super) names: BTreeSet<&'a str>,
+    /// Sorted, each once.
+    pub(super) names: Vec<&'a str>,
     /// When that was, in µs since 1970 UTC.
     pub(super) at_us: i64,
     /// The time since the snapshot before, in ms; absent after a gap.
@@ -76,7 +86,7 @@ pub(super) struct Seen<'a> {
 
 impl<'a> Seen<'a> {
     /// The `names` that a snapshot has, that long after the one before.
-    pub(super) fn of(snapshot: &'a Snapshot, names: BTreeSet<&'a str>, since_ms: Option<u64>) -> Self {
+    pub(super) fn of(snapshot: &'a Snapshot, names: Vec<&'a str>, since_ms: Option<u64>) -> Self {
         let is_whole =
             snapshot.processes_left_out == 0 && snapshot.monotonic_ms >= BOOTING_MS && !names.is_empty();
         let view = snapshot.host_info.limited_view.as_deref().unwrap_or_default();
@@ -129,7 +139,7 @@ impl Presences {
         let elapsed_ms = seen.since_ms.map_or(0, |ms| u32::try_from(ms).unwrap_or(u32::MAX));
         let missed_ms = if seen.is_whole { elapsed_ms } else { 0 };
         let last_us = self.at_us;
-        self.names.retain(|name, presence| match seen.names.contains(name.as_str()) {
+        self.names.retain(|name, presence| match seen.names.binary_search(&name.as_str()).is_ok() {
             true => {
                 presence.be_there(seen.at_us, elapsed_ms);
                 true

@@ -326,13 +326,16 @@ impl Values for Sums<'_> {
         Ok(values)
     }
 
-    fn present(&self, _: Over) -> BTreeSet<&str> {
+    fn present(&self, _: Over) -> Vec<&str> {
         let is_there = |sum: &&Sum| Some(sum.boot) == self.boot && sum.total != Total::Nobody;
         let names = self.sums.iter().filter(is_there).filter_map(|sum| match &sum.key {
             Key::Named(name) => Some(name.as_str()),
             _ => None,
         });
-        names.collect()
+        // Each name has one sum of the boot.
+        let mut names: Vec<&str> = names.collect();
+        names.sort_unstable();
+        names
     }
 
     fn has_process(&self, pid: u32, start: i64) -> bool {

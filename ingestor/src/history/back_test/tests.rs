@@ -263,7 +263,8 @@ fn what_is_learned_over_days_is_the_same_in_a_trial_as_on_the_stream() {
             raised.extend(new.map(|change| (change.at_us, change.alert.key, change.value)));
         }
         raised.sort_by(|a, b| (a.0, &a.1).cmp(&(b.0, &b.1)));
-        let test = |by_spans| history.back_test_by(&[rule.clone()], span, &|_| true, by_spans).unwrap();
+        let rules = std::slice::from_ref(&rule);
+        let test = |by_spans| history.back_test_by(rules, span, &|_| true, by_spans).unwrap();
         let (by_spans, whole) = (test(true), test(false));
         assert_eq!(by_spans, whole, "seed {seed}: {sentence}");
         let found: Vec<_> = whole.episodes.iter().map(|it| (it.from_us, it.key.clone(), it.value)).collect();
