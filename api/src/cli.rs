@@ -56,7 +56,7 @@ pub enum Command {
     Hosts(Asked),
     /// List the processes of a host, now or at a moment
     Ps(PsArgs),
-    /// Show who used most over any time: CPU, memory or disk
+    /// Top consumers over any range: CPU, memory or disk
     Top(TopArgs),
     /// See alerts and their rules, change rules, and try them on the past
     #[command(subcommand)]
@@ -73,18 +73,18 @@ pub enum Command {
     /// Manage users: who may sign in, and what they may do
     #[command(subcommand)]
     User(UserCommand),
-    /// Make a token with which new hosts enrol themselves
+    /// Create an enrolment token for new hosts
     EnrolToken(EnrolTokenArgs),
-    /// Look after the key that signs what is asked of hosts
+    /// Manage the key that signs what is asked of hosts
     #[command(subcommand)]
     ControlKey(ControlKeyCommand),
-    /// Look after hosts: which may publish, and what they belong to
+    /// Manage hosts: which may publish, and what they belong to
     #[command(subcommand)]
     Host(HostCommand),
     /// Let hosts of older systems in, whose agents post JSON over HTTP
     #[command(subcommand)]
     Legacy(LegacyCommand),
-    /// Look after the files of the history: which cannot be read, and why
+    /// Manage the files of the history: which cannot be read, and why
     #[command(subcommand)]
     History(HistoryCommand),
     /// Copy the history, settings, certificates, users and hosts into DIR while everything runs; again into the same

@@ -6,16 +6,19 @@ function textOf(button) {
   return copy.startsWith("#") ? document.getElementById(copy.slice(1)).textContent : copy;
 }
 
-/** Where a page is not served over TLS, browsers have only the older way. */
+/** Where a page is not served over TLS, or the browser asks for leave first, there is only the older way. */
 async function copy(text) {
-  if (navigator.clipboard) return navigator.clipboard.writeText(text);
-  const field = document.createElement("textarea");
-  field.value = text;
-  document.body.append(field);
-  field.select();
-  const done = document.execCommand("copy");
-  field.remove();
-  if (!done) throw new Error("the browser does not copy");
+  try {
+    await navigator.clipboard.writeText(text);
+  } catch {
+    const field = document.createElement("textarea");
+    field.value = text;
+    document.body.append(field);
+    field.select();
+    const done = document.execCommand("copy");
+    field.remove();
+    if (!done) throw new Error("the browser does not copy");
+  }
 }
 
 async function press(button) {

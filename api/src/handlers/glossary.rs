@@ -4,7 +4,7 @@ use askama::Template;
 use axum::response::Response;
 
 use super::page::{self, Layout};
-use crate::refusal::Refusal;
+use crate::{display::sentence, refusal::Refusal};
 
 /// The text: headings, and items that begin with their term.
 const TEXT: &str = include_str!("../../../docs/glossary.md");
@@ -33,7 +33,7 @@ fn parts() -> Vec<Part> {
         }
         let term = line.strip_prefix("- **").and_then(|item| item.split_once("**: "));
         if let (Some((term, meaning)), Some((_, terms))) = (term, parts.last_mut()) {
-            terms.push((term, meaning.replace('`', "")));
+            terms.push((term, sentence(meaning)));
         }
     }
     parts

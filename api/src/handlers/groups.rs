@@ -8,6 +8,7 @@ use axum::{
 };
 use fleetps_nats::hosts::{MAX_GROUPS, read_groups};
 
+use super::{page::Layout, refused_form};
 use crate::{
     extract::{Form, Host},
     refusal::Refusal,
@@ -16,10 +17,21 @@ use crate::{
 };
 
 /// The form of the host's page on what it is: its groups, with spaces or commas between.
-pub async fn change(scoped: ScopedFleet, Host(host): Host, form: Form) -> Result<Response, Refusal> {
-    let groups = read(&form.field("groups"))?;
-    scoped.set_groups(&host, groups).await?;
-    Ok(Redirect::to(&Url::host(host.as_str(), HostTab::System).to_string()).into_response())
+pub async fn change(
+    layout: Layout,
+    scoped: ScopedFleet,
+    Host(host): Host,
+    form: Form,
+) -> Result<Response, Refusal> {
+    let page = Url::host(host.as_str(), HostTab::System);
+    let changing = async { scoped.set_groups(&host, read(&form.field("groups"))?).await };
+    match changing.await {
+        Ok(()) => Ok(Redirect::to(&page.to_string()).into_response()),
+        Err(refusal) => {
+            let addresses = (Url::host_groups(host.as_str()), page);
+            refused_form::answer(layout, addresses, &form, |_| "Groups", refusal)
+        }
+    }
 }
 
 fn read(text: &str) -> Result<BTreeSet<String>, Refusal> {

@@ -49,6 +49,7 @@ pub mod process_json;
 pub mod processes_json;
 pub mod prometheus;
 pub mod push;
+mod refused_form;
 pub mod search;
 pub mod search_json;
 pub mod session;

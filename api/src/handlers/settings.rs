@@ -13,6 +13,7 @@ use fleetps_nats::{
 };
 use serde_json::{Value, json};
 
+use super::{page::Layout, refused_form};
 use crate::{
     authz::Permission,
     control::{SettingsOfHost, Target},
@@ -188,7 +189,32 @@ fn read(setting: Setting, text: &str) -> Value {
 }
 
 /// Takes a form of the page.
-pub async fn change(scoped: ScopedFleet, Host(host): Host, form: Form) -> Result<Response, Refusal> {
+pub async fn change(
+    layout: Layout,
+    scoped: ScopedFleet,
+    Host(host): Host,
+    form: Form,
+) -> Result<Response, Refusal> {
+    let page = Url::host(host.as_str(), HostTab::System);
+    match ask(&scoped, &host, &form).await {
+        Ok(()) => Ok(Redirect::to(&page.to_string()).into_response()),
+        Err(refusal) => {
+            let addresses = (Url::host_settings(host.as_str()), page);
+            refused_form::answer(layout, addresses, &form, label_of, refusal)
+        }
+    }
+}
+
+/// The label of a field; empty for the one that says whose settings they are.
+fn label_of(field: &str) -> &'static str {
+    match Setting::ALL.into_iter().find(|setting| setting.key() == field) {
+        Some(setting) => setting.label(),
+        None if field == "why" => "Reason",
+        None => "",
+    }
+}
+
+async fn ask(scoped: &ScopedFleet, host: &HostName, form: &Form) -> Result<(), Refusal> {
     let group = form.field("group");
     let target = match group.is_empty() {
         true => Target::Host(host.clone()),
@@ -198,12 +224,12 @@ pub async fn change(scoped: ScopedFleet, Host(host): Host, form: Form) -> Result
     for setting in Setting::ALL {
         let value = read(setting, &form.field(setting.key()));
         AskedOfAgent::default().set(setting, &value).map_err(|error| {
-            Refusal::new(StatusCode::BAD_REQUEST, error.to_string(), "go back, and correct it")
+            Refusal::new(StatusCode::BAD_REQUEST, error.to_string(), "correct it and send it again")
         })?;
         changes.push((setting, value));
     }
     scoped.ask_settings(&target, &changes, &form.field("why")).await?;
-    Ok(Redirect::to(&Url::host(host.as_str(), HostTab::System).to_string()).into_response())
+    Ok(())
 }
 
 #[cfg(test)]

@@ -63,6 +63,10 @@ async fn from_the_first_link_to_a_token(scripts: bool) {
     browser.click("a[href='/users']").await;
     send(&browser, &[("main [name=name]", "bert")], "main form button").await;
     let for_bert = says(&browser, "#link", "/welcome/").await;
+    if scripts {
+        browser.click("button[data-copy='#link']").await;
+        says(&browser, "button[data-copy='#link']", "Copied").await;
+    }
     send(&browser, &[], "form[action='/sign-out'] button").await;
     says(&browser, "h1", "Sign in").await;
 
@@ -83,6 +87,13 @@ async fn from_the_first_link_to_a_token(scripts: bool) {
     browser.go("/account").await;
     send(&browser, &[("main [name=name]", "report")], "form[action='/account/tokens'] button").await;
     says(&browser, "#new-token", "fleetps_").await;
+    if scripts {
+        for width in [320, 720, 800, 1440] {
+            browser.client.set_window_size(width, 900).await.unwrap();
+            let fits = "return [innerWidth, document.documentElement.scrollWidth <= document.documentElement.clientWidth]";
+            browser.until(fits, json!([width, true])).await;
+        }
+    }
     browser.go("/users").await;
     says(&browser, "h1", "You may not").await;
     server.stop().await;

@@ -190,6 +190,33 @@ async fn a_host_that_sends_nothing_says_since_when_over_its_last_table() {
 }
 
 #[tokio::test]
+async fn a_form_that_is_refused_comes_back_as_it_was_filled_in() {
+    let site = Site::with("web-1", family());
+    for (url, field, value) in [
+        ("/hosts/web-1/groups", "groups", "web <b> env=prod"),
+        ("/hosts/web-1/settings", "interval_ms", "soon"),
+    ] {
+        let answer = site.send(site.form(url, &[(field, value)]).await).await;
+        assert_eq!(answer.status, StatusCode::BAD_REQUEST, "{url}: {}", answer.body);
+        let html = scraper::Html::parse_document(&answer.body);
+        assert_eq!(attributes(&html, "form.fields", "action"), [url]);
+        assert_eq!(texts(&html, "textarea"), [value], "{url}");
+        assert_eq!(attributes(&html, "form.fields p a", "href"), ["/hosts/web-1/system"]);
+    }
+}
+
+#[tokio::test]
+async fn every_page_begins_with_the_way_past_its_head_and_ends_with_the_glossary() {
+    let site = Site::with("web-1", family());
+    for url in ["/", "/hosts/web-1", "/glossary"] {
+        let html = site.page(url).await;
+        assert_eq!(attributes(&html, "body a", "href")[0], "#main", "{url}");
+        assert_eq!(attributes(&html, "footer a", "href"), ["/glossary"], "{url}");
+    }
+    assert!(texts(&site.page("/glossary").await, ".glossary dt").contains(&"Silent".to_owned()));
+}
+
+#[tokio::test]
 async fn the_system_page_says_what_is_known_and_dashes_for_what_is_not() {
     let site = Site::with("web-1", family());
     let html = site.page("/hosts/web-1/system").await;
