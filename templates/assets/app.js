@@ -10,12 +10,12 @@
 // timeline.js  the timeline and the charts: values under the pointer, travel by click, zoom by drag
 // steps.js     from sample to sample by key
 // numbers.js   numbers as the server writes them
-import { start as startNavigation } from "./navigate.js";
+import { go, start as startNavigation } from "./navigate.js";
 import { start as startLive } from "./live.js";
 import { start as startKeys } from "./keys.js";
 import { start as startRows } from "./rows.js";
 import { start as startSignal } from "./signal.js";
-import { start as startTimes } from "./times.js";
+import { start as startTimes, tellZone } from "./times.js";
 import { start as startTimeline } from "./timeline.js";
 import { start as startTheme } from "./switch.js";
 
@@ -27,3 +27,5 @@ startNavigation();
 startTimeline();
 startKeys();
 startLive();
+// The first page of a browser: its fields are to be in the reader's zone, too.
+if (tellZone()) go(location.href, { how: "replace", keep: true });
