@@ -50,9 +50,13 @@ impl ReaderZone {
         Timestamp::from_microsecond(now_us).unwrap_or_default().to_zoned(self.zone.clone())
     }
 
-    /// A time as a field has it.
+    /// A time as a field has it. What is not to the millisecond is now, and nobody typed it: to the second is enough to read.
     pub fn written(&self, time_us: i64) -> String {
-        wall_time::written(time_us, &self.zone)
+        let shown_us = match time_us % 1_000 {
+            0 => time_us,
+            _ => time_us.div_euclid(1_000_000).saturating_mul(1_000_000),
+        };
+        wall_time::written(shown_us, &self.zone)
     }
 }
 
@@ -109,18 +113,13 @@ pub struct SpanForm {
 impl SpanForm {
     /// The form that leads to `page`, with the rest of its parameters, over another span than this one.
     pub fn of(times: &TypedTimes, page: &Url, span: Span) -> Self {
-        // What is not to the millisecond is now, and nobody typed it: to the second is enough to read.
-        let shown_us = |time_us: i64| match time_us % 1_000 {
-            0 => time_us,
-            _ => time_us.div_euclid(1_000_000).saturating_mul(1_000_000),
-        };
         let is_other = |(name, _): &(String, String)| !["from", "to", "range"].contains(&name.as_str());
         Self {
             path: page.path().to_owned(),
             carried: page.parameters().into_iter().filter(is_other).collect(),
             fields: [
-                times.field("from", "From", Some(shown_us(span.from_us))),
-                times.field("to", "To", Some(shown_us(span.to_us))),
+                times.field("from", "From", Some(span.from_us)),
+                times.field("to", "To", Some(span.to_us)),
             ],
             zone: times.zone.name.clone(),
         }
