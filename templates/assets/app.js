@@ -13,12 +13,12 @@
 // copy.js      buttons that copy
 // steps.js     from sample to sample by key
 // numbers.js   numbers as the server writes them
-import { start as startNavigation } from "./navigate.js";
+import { go, start as startNavigation } from "./navigate.js";
 import { start as startLive } from "./live.js";
 import { start as startKeys } from "./keys.js";
 import { start as startRows } from "./rows.js";
 import { start as startSignal } from "./signal.js";
-import { start as startTimes } from "./times.js";
+import { start as startTimes, tellZone } from "./times.js";
 import { start as startTimeline } from "./timeline.js";
 import { start as startAgain } from "./again.js";
 import { start as startArrivals } from "./arrivals.js";
@@ -36,3 +36,5 @@ startLive();
 startAgain();
 startArrivals();
 startCopy();
+// The first page of a browser: its fields are to be in the reader's zone, too.
+if (tellZone()) go(location.href, { how: "replace", keep: true });

@@ -56,16 +56,17 @@ export function setClock() {
   if (now) ahead = now - Date.now();
 }
 
-/** Tells the server the reader's zone, for the times that are typed; fields are in it from the next page on. */
-function tellZone() {
-  const told = `fleetps-zone=${ZONED.resolvedOptions().timeZone}`;
-  if (document.cookie.split("; ").includes(told)) return;
+/** Tells the server the reader's zone, for times that are typed. Whether fields of this page are in another one. */
+export function tellZone() {
+  const zone = ZONED.resolvedOptions().timeZone;
+  const told = `fleetps-zone=${zone}`;
+  if (document.cookie.split("; ").includes(told)) return false;
   const secure = location.protocol === "https:" ? "; Secure" : "";
   document.cookie = `${told}; Path=/; Max-Age=31536000; SameSite=Lax${secure}`;
+  return [...document.querySelectorAll(".zone")].some((shown) => shown.textContent !== zone);
 }
 
 export function start() {
-  tellZone();
   setClock();
   upgradeAll();
   setInterval(() => { if (!document.hidden) document.querySelectorAll("time.ago").forEach(upgrade); }, 1000);

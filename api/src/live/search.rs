@@ -19,7 +19,7 @@ use fleetps_ingestor::{
 };
 use fleetps_nats::{
     Snapshot,
-    model::{ProcessView, SnapshotPair, derived},
+    model::{ProcessRates, ProcessView, SnapshotPair, derived},
     snapshot::Decoder,
 };
 
@@ -155,7 +155,8 @@ impl Search<'_> {
             let last = part.last.as_ref();
             last.is_none_or(|last| {
                 let process = view.process;
-                let key = self.order.key(name.as_str(), process, &view.rates(), view.age_us());
+                let rates = if self.order.asks_for_rates() { view.rates() } else { ProcessRates::default() };
+                let key = self.order.key(name.as_str(), process, &rates, view.age_us());
                 let place = (key, name.as_str(), process.pid, process.start());
                 compare(self.order, &place, &place_of(self.order, last)).is_lt()
             })

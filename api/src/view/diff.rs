@@ -59,9 +59,10 @@ pub fn sections(diff: &Diff, host: &str, rows: usize) -> Vec<Section> {
 }
 
 /// Whether a process is a thread of the kernel: they come and go with its work, and are nobody's doing. On Linux all of them
-/// have the parent 2 and no memory of their own.
+/// have the parent 2, `kthreadd`, and no memory of their own.
 fn is_kernel_thread(process: &Process) -> bool {
-    process.parent_pid == Some(2) && process.resident_bytes.unwrap_or_default() == 0
+    let is_thread = process.parent_pid == Some(2) || (process.pid == 2 && process.name == "kthreadd");
+    is_thread && process.resident_bytes.unwrap_or_default() == 0
 }
 
 /// "; 3 kernel threads and 12 workers of pools are left out", or nothing.

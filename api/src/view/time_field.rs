@@ -50,9 +50,13 @@ impl ReaderZone {
         Timestamp::from_microsecond(now_us).unwrap_or_default().to_zoned(self.zone.clone())
     }
 
-    /// A time as a field has it.
+    /// A time as a field has it. What is not to the millisecond is now, and nobody typed it: to the second is enough to read.
     pub fn written(&self, time_us: i64) -> String {
-        wall_time::written(time_us, &self.zone)
+        let shown_us = match time_us % 1_000 {
+            0 => time_us,
+            _ => time_us.div_euclid(1_000_000).saturating_mul(1_000_000),
+        };
+        wall_time::written(shown_us, &self.zone)
     }
 }
 
