@@ -176,11 +176,8 @@ fn title(change: &AlertChange, rule: Option<&Rule>) -> String {
                 ),
                 None => format!("{} grows steadily", named()),
             },
-            Measure::Gone => match change.value {
-                Some(seconds) => {
-                    let seen_us = change.at_us.saturating_sub((seconds * 1e6) as i64);
-                    format!("{} is gone; last seen {}", named(), display::time(seen_us))
-                }
+            Measure::Gone => match change.last_seen_us() {
+                Some(seen_us) => format!("{} is gone; last seen {}", named(), display::time(seen_us)),
                 None => format!("{} is gone", named()),
             },
             _ => of(&beyond(change, rule)),

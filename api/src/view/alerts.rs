@@ -312,6 +312,7 @@ pub fn facts(change: &AlertChange) -> Vec<(&'static str, String)> {
         ("Sentence", display::visible(&alert.sentence).into_owned()),
         ("What", display::visible(&alert.instance()).into_owned()),
         ("Value", value_of(change)),
+        ("Last seen", change.last_seen_us().map(display::time).unwrap_or_default()),
         ("Most by", display::visible(&culprits(&change.culprits)).into_owned()),
     ];
     all.into_iter().filter(|(_, text)| !text.is_empty()).collect()

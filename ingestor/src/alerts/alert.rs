@@ -8,7 +8,7 @@ use sha2::{Digest, Sha256};
 use super::{
     instance::{Raise, Told},
     measure::{Culprit, Key},
-    rule::{Rule, Severity},
+    rule::{Measure, Rule, Severity},
 };
 
 /// Bytes of an alert's id: the chance that two of a million are the same is one in 10^7.
@@ -145,6 +145,14 @@ impl Alert {
 }
 
 impl AlertChange {
+    /// When what is gone was seen last, in µs since 1970 UTC: where that raised the alert.
+    pub fn last_seen_us(&self) -> Option<i64> {
+        let Alert { rule, revision, severity, sentence, .. } = &self.alert;
+        let rule = Rule::parse(rule, *revision, *severity, sentence).ok()?;
+        let missed_s = self.value.filter(|_| rule.measure == Measure::Gone && !self.change.is_end())?;
+        Some(self.at_us.saturating_sub((missed_s * 1e6) as i64))
+    }
+
     /// The end of `alert`.
     pub(super) fn end(alert: Alert, change: Change, at_us: i64) -> Self {
         Self { alert, change, at_us, value: None, culprits: Vec::new() }

@@ -1,9 +1,8 @@
 //! How far a host is beyond what it was in the last week: a function of the stream, as everything else that is evaluated.
 //!
 //! Of each figure, the mean of five minutes is compared with the least and the greatest such mean of the week before, in half days; the
-//! half day that goes on doesn't count. So the same is unusual for at most half a day, and then a part of the week. This
-//! is all that is told of anomalies: on labelled series of servers, distances from a mean or a median wake people several
-//! times a week for nothing, and this does not (`benches/alerts.rs` has the score).
+//! half day that goes on doesn't count. So the same is unusual for at most half a day, and then a part of the week. On labelled
+//! series of servers this finds half of what was wrong, and tells nothing else (`benches/anomalies.rs`).
 
 use std::collections::{BTreeMap, VecDeque};
 

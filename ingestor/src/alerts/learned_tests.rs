@@ -101,13 +101,12 @@ fn a_service_that_always_ran_is_told_when_it_is_gone_and_when_it_was_seen_last()
     let raised =
         [("service", "db.service".to_owned(), Change::Raised), ("program", "db".to_owned(), Change::Raised)];
     assert_eq!(words(&told), raised);
-    let last_us = told[0].at_us - (told[0].value.unwrap() * 1e6) as i64;
-    assert_eq!((last_us, told[0].at_us), (seen_us, seen_us + 360_000_000));
+    assert_eq!((told[0].last_seen_us(), told[0].at_us), (Some(seen_us), seen_us + 360_000_000));
     stream.restart();
     assert_eq!(stream.minutes(60, std::slice::from_ref(&cron)), [], "it is told once");
     let back = stream.minutes(1, &[cron.clone(), db.clone()]);
     assert_eq!(words(&back).len(), 2);
-    assert!(back.iter().all(|it| it.change == Change::Cleared));
+    assert!(back.iter().all(|it| it.change == Change::Cleared && it.last_seen_us().is_none()));
     // Removed on purpose: once more, and then it is forgotten.
     assert_eq!(stream.minutes(10, std::slice::from_ref(&cron)).len(), 2);
     let forgotten = stream.minutes(72 * 60, std::slice::from_ref(&cron));
