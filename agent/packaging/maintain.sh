@@ -19,20 +19,22 @@ remove_earlier() {
   fi
 }
 
-# The argument is "upgrade" where another version was there.
+# Starts a unit again that is to run: one that runs, and one that would at the next boot. What was removed and is back goes
+# on as the host that it was.
+start_again() {
+  if systemctl is-enabled --quiet "$1"; then systemctl restart "$1"; else systemctl try-restart "$1"; fi
+}
+
 after_install() {
   add_user fleetps-agent
   add_user fleetps-control
   remove_earlier
   [ -d /run/systemd/system ] || return 0
   systemctl daemon-reload
-  if [ "$1" = upgrade ]; then
-    systemctl try-restart fleetps-agent.service fleetps-control.service
-  elif [ -e /etc/fleetps/agent.toml ] && systemctl is-enabled --quiet fleetps-agent.service; then
-    # It was removed and is back: it goes on as the host that it was.
-    systemctl start fleetps-agent.service
-    if systemctl is-enabled --quiet fleetps-control.socket; then systemctl start fleetps-control.socket; fi
-  fi
+  # Before this host joined a fleet, the unit's condition keeps it from starting.
+  start_again fleetps-agent.service
+  start_again fleetps-control.socket
+  systemctl try-restart fleetps-control.service
 }
 
 before_remove() {

@@ -6,16 +6,18 @@ add_user() {
     useradd --system --user-group --no-create-home --home-dir "$2" --shell /usr/sbin/nologin "$1"
 }
 
-# The argument is "upgrade" where another version was there.
+# Starts a unit again that is to run: one that runs, and one that would at the next boot.
+start_again() {
+  if systemctl is-enabled --quiet "$1"; then systemctl restart "$1"; else systemctl try-restart "$1"; fi
+}
+
 after_install() {
   add_user fleetps /var/lib/fleetps
   add_user fleetps-broker /nonexistent
   [ -d /run/systemd/system ] || return 0
   systemctl daemon-reload
-  if [ "$1" = upgrade ]; then
-    # In this order: who reads a broker waits for it.
-    systemctl try-restart fleetps-broker.service fleetps-ingestor.service fleetps-serve.service fleetps.service
-  fi
+  # In this order: who reads a broker waits for it.
+  for unit in fleetps-broker fleetps-ingestor fleetps-serve fleetps; do start_again "$unit.service"; done
 }
 
 before_remove() {

@@ -59,7 +59,7 @@ fleetps_nats::settings! {
         /// does.
         #[flag(Flag::takes("broker-listen", "ADDR"))]
         pub broker_listen: Option<SocketAddr> = None;
-        /// The nats-server to run; without it, the one on PATH, else one installed in the cache folder.
+        /// The nats-server to run; without it, the one beside this program or on PATH, else one installed in the cache folder.
         #[flag(Flag::takes("nats-server", "PATH"))]
         pub nats_server: Option<PathBuf> = None;
     }
