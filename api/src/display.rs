@@ -158,7 +158,7 @@ pub fn cut(text: &str, most: usize) -> Cow<'_, str> {
 }
 
 /// What JSON says of a problem, as a sentence of a page: it begins with a capital and ends, and what JSON has between backticks
-/// is between quotation marks.
+/// is between quotation marks. What begins with a name stays as it is.
 pub fn sentence(text: &str) -> String {
     let mut is_open = false;
     let mut quoted = |character: char| match character {
@@ -168,9 +168,12 @@ pub fn sentence(text: &str) -> String {
         }
         other => other,
     };
-    let mut characters = text.chars().map(&mut quoted);
-    let first = characters.next().map(char::to_uppercase);
-    let mut sentence: String = first.into_iter().flatten().chain(characters).collect();
+    // A path, a command, a host or the name of a field is written as it is.
+    let is_word = text.split(' ').next().is_some_and(|word| word.chars().all(char::is_alphabetic));
+    let mut sentence: String = text.chars().map(&mut quoted).collect();
+    if let (true, Some(first)) = (is_word, text.chars().next()) {
+        sentence.replace_range(..first.len_utf8(), &first.to_uppercase().to_string());
+    }
     if !sentence.is_empty() && !sentence.ends_with(['.', '!', '?', '…', ':']) {
         sentence.push('.');
     }
@@ -299,6 +302,9 @@ mod tests {
             ("the parameter `at` cannot be \"x\"", "The parameter “at” cannot be \"x\"."),
             ("`fleetps serve` needs it.", "“fleetps serve” needs it."),
             ("ärger", "Ärger."),
+            ("until: expected a time", "until: expected a time."),
+            ("docs/tls.md says how", "docs/tls.md says how."),
+            ("web-01 is down", "web-01 is down."),
             ("", ""),
         ] {
             assert_eq!(sentence(text), shown);
