@@ -126,7 +126,7 @@ mod tests {
         for (by, descending, expected) in [
             (FoundBy::Host, false, "host ASC NULLS LAST, host, pid, start_ticks"),
             (FoundBy::Field(cpu), true, "cpu_percent DESC NULLS LAST, host, pid, start_ticks"),
-            (FoundBy::Rate(read), true, "read_bytes_per_s DESC NULLS LAST, host, pid, start_ticks"),
+            (FoundBy::Rate(read), true, "read_per_s DESC NULLS LAST, host, pid, start_ticks"),
         ] {
             assert_eq!(FoundOrder { by, descending }.sql(), expected);
         }
