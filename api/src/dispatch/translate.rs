@@ -317,12 +317,7 @@ mod tests {
             ),
             ("gone for 5m over program", named(), Change::Cleared, "/var is back"),
             ("gone for 5m", named(), Change::Gone, "/var is no longer expected"),
-            (
-                "memory_full_in < 3d",
-                named(),
-                Change::Raised,
-                "/var grows steadily; memory is used up in 1m 37s",
-            ),
+            ("memory_full_in < 3d", named(), Change::Raised, "/var grows steadily; memory is used up in 1 m"),
             (
                 "unusual > 20%",
                 Key::Named("load_1".to_owned()),
