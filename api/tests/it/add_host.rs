@@ -45,7 +45,7 @@ fn by(person: &Person, mut request: Request<Body>) -> Request<Body> {
 }
 
 async fn page(site: &Site, person: &Person) -> Answer {
-    let request = Request::get("/add-host").header("host", "fleet:8080").body(Body::empty()).unwrap();
+    let request = Request::get("/add-host").header("host", "localhost").body(Body::empty()).unwrap();
     site.send(by(person, request)).await
 }
 

@@ -142,7 +142,7 @@ async fn a_question_that_takes_too_long_is_refused_and_so_is_one_that_waits_too_
     for (path, kind) in [("/top", "text/html"), ("/api/v1/top", "application/json")] {
         let refused = answer(&mut front.ask(path).await).await;
         assert!(refused.starts_with("HTTP/1.1 503"), "{refused}");
-        for expected in ["retry-after: ", kind, "there are too many questions about the past under way"] {
+        for expected in ["retry-after: ", kind, "here are too many questions about the past under way"] {
             assert!(refused.contains(expected), "{expected}: {refused}");
         }
     }

@@ -2,7 +2,7 @@
 //! axe finds no violation of WCAG 2.2 AA.
 //!
 //! axe is Deque's, from npm: `FLEETPS_TEST_AXE` names its `axe.min.js`. Without it that test says that it was skipped, and
-//! passes; with `FLEETPS_REQUIRE_AXE=1` it fails instead.
+//! passes; with `FLEETPS_TEST_REQUIRE_AXE=1` it fails instead.
 
 use std::io::Write;
 
@@ -93,10 +93,10 @@ async fn the_first_process_is_on_the_first_third_of_a_laptops_screen() {
 /// The source of axe, where it is.
 fn axe() -> Option<String> {
     let source = std::env::var("FLEETPS_TEST_AXE").ok().and_then(|path| std::fs::read_to_string(path).ok());
-    let required = std::env::var_os("FLEETPS_REQUIRE_AXE").is_some_and(|value| value == "1");
+    let required = std::env::var_os("FLEETPS_TEST_REQUIRE_AXE").is_some_and(|value| value == "1");
     assert!(
         source.is_some() || !required,
-        "axe is required (FLEETPS_REQUIRE_AXE=1), but FLEETPS_TEST_AXE is no file"
+        "axe is required (FLEETPS_TEST_REQUIRE_AXE=1), but FLEETPS_TEST_AXE is no file"
     );
     if source.is_none() {
         let _ = writeln!(

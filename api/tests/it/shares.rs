@@ -140,7 +140,7 @@ async fn nobody_keeps_others_from_sql_and_an_administrator_sees_and_cancels() {
     let running = list(&root).await.into_iter().find(is_answered).unwrap();
     assert_eq!((&running["who"], &running["sql"]), (&Value::from("anna"), &Value::from(SLOW)));
     let page = read(send(&site, &root, Method::GET, "/sql", "").await).await;
-    assert!(page.body.contains("Questions under way") && page.body.contains("anna"), "{}", page.body);
+    assert!(page.body.contains("Running queries") && page.body.contains("anna"), "{}", page.body);
     let root_asks = ask(&root, "SELECT 1");
     let cancel = format!("/api/v1/sql/cancel?question={}", running["question"]);
     send(&site, &bert, Method::POST, &cancel, "").await;
