@@ -18,6 +18,8 @@ pub(super) struct Program {
     pub(super) fixed_pid: Option<u32>,
     pub(super) is_kernel: bool,
     pub(super) starts_container: bool,
+    /// Whether it comes and goes only from some moment on, at which it breaks, and stays before.
+    pub(super) breaks: bool,
     pub(super) name: Arc<str>,
     pub(super) user: Text,
     pub(super) unit: Text,
@@ -68,6 +70,7 @@ fn parse_line(line: &str) -> Option<Program> {
         fixed_pid: None,
         is_kernel: false,
         starts_container: false,
+        breaks: false,
         name: name.into(),
         user: text(user),
         unit: text(unit),
@@ -88,6 +91,7 @@ fn parse_line(line: &str) -> Option<Program> {
             ("pid", pid) => program.fixed_pid = Some(pid.parse().ok()?),
             ("kernel", "") => program.is_kernel = true,
             ("container", "") => program.starts_container = true,
+            ("breaks", "") => program.breaks = true,
             (copies, "") => program.copies = copies.strip_prefix('x')?.parse().ok()?,
             _ => return None,
         }

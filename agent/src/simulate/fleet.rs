@@ -97,7 +97,8 @@ fn new_host(
         interval_ms: as_ms(settings.interval),
     };
     let machine = Machine::new(identity, system, size, &mut rng);
-    Host::new(machine, &role.whole_blueprint(trouble), settings.processes, rng).with(incidents)
+    let host = Host::new(machine, &role.whole_blueprint(trouble), settings.processes, rng);
+    if settings.past.is_some() { host.with(incidents) } else { host }
 }
 
 /// web-01, web-02, …, edge-fra-01, ….

@@ -40,6 +40,8 @@ pub(super) struct Host {
     now_us: Option<i64>,
     /// What has still to happen to it, the last one first.
     incidents: Vec<Incident>,
+    /// Whether what can break has broken.
+    is_broken: bool,
 }
 
 impl Host {
@@ -51,13 +53,14 @@ impl Host {
         let kernel_threads = slots.iter().filter(|slot| programs[slot.program].is_kernel).count();
         let after_kernel = FIRST_KERNEL_PID.saturating_add(u32::try_from(kernel_threads).unwrap_or(LAST_PID));
         let next_pid = FIRST_USER_PID.max(after_kernel);
-        Self { machine, programs, slots, rng, next_pid, now_us: None, incidents: Vec::new() }
+        Self { machine, programs, slots, rng, next_pid, now_us: None, incidents: Vec::new(), is_broken: true }
     }
 
-    /// The same host, to which these happen, given in the order of their times.
+    /// The same host with a past, in which these happen, given in the order of their times.
     pub(super) fn with(mut self, incidents: Vec<Incident>) -> Self {
         self.incidents = incidents;
         self.incidents.reverse();
+        self.is_broken = !self.incidents.iter().any(|incident| incident.kind == Kind::Break);
         self
     }
 
@@ -113,7 +116,20 @@ impl Host {
                 self.deploy(incident.at_us, to_us);
                 from_us
             }
+            Kind::Break => {
+                self.is_broken = true;
+                let programs = &self.programs;
+                let breaks = |slot: &&mut Slot| programs[slot.program].breaks;
+                self.slots.iter_mut().filter(breaks).for_each(|slot| slot.changes_at_us = incident.at_us);
+                from_us
+            }
         }
+    }
+
+    /// How a process comes and goes; `None` while it stays.
+    fn life(&self, slot: usize) -> Option<Life> {
+        let program = &self.programs[self.slots[slot].program];
+        program.life.filter(|_| self.is_broken || !program.breaks)
     }
 
     /// Starts everything anew of which there are releases, in the next one.
@@ -140,7 +156,7 @@ impl Host {
         let mut next_kernel_pid = FIRST_KERNEL_PID - 1;
         for slot in 0..self.slots.len() {
             let program = self.programs[self.slots[slot].program].clone();
-            if let Some(life) = program.life {
+            if let Some(life) = self.life(slot) {
                 // It begins within one of its own cycles, so that not all start at once.
                 let cycle_us = 1000 * (life.pause_ms + life.lasts_ms) as i64;
                 let changes_at_us = now_us - self.rng.i64(0..cycle_us.max(1));
@@ -194,7 +210,7 @@ impl Host {
             return;
         }
         let is_orphan = self.slots[slot].started_at_us < parent_start_us;
-        let Some(life) = self.programs[self.slots[slot].program].life else {
+        let Some(life) = self.life(slot) else {
             if is_orphan || !self.slots[slot].is_alive {
                 let (pid, delay_us) = (self.new_pid(), self.rng.i64(1000..5_000));
                 self.start(slot, pid, parent_start_us + delay_us);

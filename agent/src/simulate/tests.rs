@@ -169,6 +169,7 @@ fn in_its_past_one_host_was_booted_and_websites_got_a_new_release() {
     let (mut encoder, mut decoder) = (Encoder::new().unwrap(), Decoder::new().unwrap());
     let mut boots: HashMap<usize, HashSet<String>> = HashMap::new();
     let mut releases: HashMap<usize, Vec<HashSet<String>>> = HashMap::new();
+    let mut workers: Vec<(i64, u32)> = Vec::new();
     for step in 0..=360 {
         for host in 0..20 {
             let captured_at_us = past.begins_at_us + step * 60 * SECOND_US;
@@ -181,6 +182,8 @@ fn in_its_past_one_host_was_booted_and_websites_got_a_new_release() {
                 assert!((boot_at_us..=captured_at_us).contains(&process.started_at_us), "{process:?}");
             }
             boots.entry(host).or_default().insert(snapshot.boot_id.clone());
+            let worker = snapshot.processes.iter().find(|process| process.name == "payments-worker");
+            workers.extend(worker.map(|process| (past.ends_at_us - captured_at_us, process.pid)));
             let of = |process: &Process| process.command_line.as_deref().and_then(release).map(str::to_owned);
             let running: HashSet<String> = snapshot.processes.iter().filter_map(of).collect();
             let seen = releases.entry(host).or_default();
@@ -189,6 +192,11 @@ fn in_its_past_one_host_was_booted_and_websites_got_a_new_release() {
             }
         }
     }
+    let pids = |is_it: fn(&i64) -> bool| -> HashSet<u32> {
+        workers.iter().filter(|(ago_us, _)| is_it(ago_us)).map(|(_, pid)| *pid).collect()
+    };
+    assert_eq!(pids(|ago_us| *ago_us > 18 * 60 * SECOND_US).len(), 1, "it crashed before it broke");
+    assert!(pids(|ago_us| *ago_us < 17 * 60 * SECOND_US).len() > 5, "it did not break");
     let booted: Vec<usize> = boots.iter().filter(|(_, ids)| ids.len() > 1).map(|(host, _)| *host).collect();
     assert_eq!(booted.len(), 1, "{booted:?}");
     assert_eq!(boots[&booted[0]].len(), 2);
