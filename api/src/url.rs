@@ -63,9 +63,10 @@ impl Url {
         Self::of(&["glossary"])
     }
 
-    /// The page of a request: its path as it came.
+    /// The page of a request: its path as it came, but for further slashes at its beginning. With them it would be the
+    /// address of another server, to which nobody is to be sent from here.
     pub fn of_page(path: &str) -> Self {
-        Self { path: path.to_owned(), ..Self::default() }
+        Self { path: format!("/{}", path.trim_start_matches(['/', '\\'])), ..Self::default() }
     }
 
     /// All hosts.

@@ -21,6 +21,20 @@ fn parameters_are_added_behind_those_there_are_and_can_be_carried_by_a_form() {
     assert_eq!((url.path(), Url::top().api().path()), ("/top", "/api/v1/top"));
 }
 
+#[test]
+fn the_page_of_a_request_is_never_another_server() {
+    for (path, expected) in [
+        ("/top", "/top"),
+        ("/a//b", "/a//b"),
+        ("//evil.example/", "/evil.example/"),
+        ("/\\evil.example/", "/evil.example/"),
+        ("///", "/"),
+        ("", "/"),
+    ] {
+        assert_eq!(Url::of_page(path).path(), expected, "{path}");
+    }
+}
+
 fn all() -> Vec<Url> {
     let tabs = [HostTab::Processes, HostTab::System, HostTab::History, HostTab::Events, HostTab::Diff];
     let with_json = [

@@ -21,12 +21,15 @@ pub struct SimulatedPast {
     pub ends_at_us: i64,
     /// Time between two snapshots of a host in it; in its last 20 minutes 10 s at most.
     pub interval: Duration,
+    /// How many hosts have it: the first ones. The others begin now.
+    pub hosts: usize,
 }
 
 impl SimulatedPast {
-    /// The `span` before `now_us`.
+    /// The `span` before `now_us`, of every host.
     pub fn before(now_us: i64, span: Duration, interval: Duration) -> Self {
-        Self { begins_at_us: now_us.saturating_sub(as_us(span)), ends_at_us: now_us, interval }
+        let begins_at_us = now_us.saturating_sub(as_us(span));
+        Self { begins_at_us, ends_at_us: now_us, interval, hosts: usize::MAX }
     }
 
     /// The time between two snapshots around `at_us`; never nothing.
@@ -46,12 +49,12 @@ fn as_us(span: Duration) -> i64 {
     i64::try_from(span.as_micros()).unwrap_or(i64::MAX)
 }
 
-/// The filling of the pasts of `hosts` hosts.
+/// The filling of the pasts of the first `hosts` hosts.
 #[derive(Debug)]
 pub(super) struct Filling {
     past: SimulatedPast,
     hosts: usize,
-    /// Those before this one are filled.
+    /// Those before this one are filled, and those that have no past.
     filled: usize,
     /// The next snapshot: of which host of the batch, and in the round that begins when, in µs since 1970 UTC.
     host: usize,
@@ -72,20 +75,20 @@ pub(super) struct Due {
 impl Filling {
     /// What there is to fill; nothing where there is no past.
     pub(super) fn new(past: Option<SimulatedPast>, hosts: usize) -> Self {
-        let nothing = SimulatedPast { begins_at_us: 0, ends_at_us: 0, interval: Duration::ZERO };
-        let filled = if past.is_some() { 0 } else { hosts };
+        let nothing = SimulatedPast { begins_at_us: 0, ends_at_us: 0, interval: Duration::ZERO, hosts: 0 };
         let past = past.unwrap_or(nothing);
-        Self { past, hosts, filled, host: filled, round_at_us: past.begins_at_us }
+        let hosts = past.hosts.min(hosts);
+        Self { past, hosts, filled: 0, host: 0, round_at_us: past.begins_at_us }
     }
 
     /// Whether the host has its past, and lives in the present.
     pub(super) fn is_filled(&self, host: usize) -> bool {
-        host < self.filled
+        host < self.filled || host >= self.hosts
     }
 
-    /// How many hosts are filled.
-    pub(super) fn filled(&self) -> usize {
-        self.filled
+    /// How many hosts are filled, and how many there are to be.
+    pub(super) fn filled(&self) -> (usize, usize) {
+        (self.filled, self.hosts)
     }
 
     /// The next snapshot; `None` when all have their past. The past of a batch goes on to the present, however long that
@@ -133,7 +136,7 @@ mod tests {
         while let Some(due) = filling.next(now_us(made)) {
             assert_eq!(filling.next(now_us(made)), Some(due), "as long as it is not made");
             assert!(!filling.is_filled(due.host));
-            assert!(due.host / BATCH * BATCH == filling.filled(), "batch after batch");
+            assert!(due.host / BATCH * BATCH == filling.filled().0, "batch after batch");
             assert!(last[due.host] < Some(due.captured_at_us) && due.captured_at_us < now_us(made));
             let apart = due.captured_at_us - last[due.host].unwrap_or(past.begins_at_us);
             assert!(apart <= 60 * 1_000_000, "{apart} µs");
@@ -150,7 +153,12 @@ mod tests {
     #[test]
     fn without_a_past_all_live_at_once_and_an_interval_of_nothing_comes_to_an_end() {
         let mut filling = Filling::new(None, 3);
-        assert!(filling.is_filled(2) && filling.next(i64::MAX).is_none());
+        assert!(filling.is_filled(0) && filling.next(i64::MAX).is_none());
+        let of_one =
+            SimulatedPast { hosts: 1, ..SimulatedPast::before(10, Duration::from_micros(5), Duration::ZERO) };
+        let mut filling = Filling::new(Some(of_one), 3);
+        assert!(!filling.is_filled(0) && filling.is_filled(1));
+        assert_eq!(filling.next(10).map(|due| due.host), Some(0));
         let past = SimulatedPast::before(1_000, Duration::from_micros(10), Duration::ZERO);
         let mut filling = Filling::new(Some(past), 1);
         let mut made = 0;

@@ -169,14 +169,11 @@ impl Generator {
 
     /// The next snapshot of the past, when there is one and its host has room for it.
     fn next_of_past(&mut self) -> Option<Due> {
-        let filled = self.filling.filled();
+        let before = self.filling.filled();
         let due = self.filling.next(now_us());
-        if self.filling.filled() > filled {
-            tracing::info!(
-                hosts = self.filling.filled(),
-                of = self.outboxes.len(),
-                "simulated hosts have a past"
-            );
+        let (hosts, of) = self.filling.filled();
+        if (hosts, of) != before {
+            tracing::info!(hosts, of, "simulated hosts have a past");
         }
         let due = due.filter(|due| self.has_room(due.host))?;
         self.filling.advance();
@@ -189,7 +186,8 @@ impl Generator {
 
     /// How soon to look again: whether to stop, or whether there is room for more of the past.
     fn poll(&self) -> Duration {
-        if self.filling.filled() < self.outboxes.len() { ROOM_POLL } else { STOP_POLL }
+        let (filled, hosts) = self.filling.filled();
+        if filled < hosts { ROOM_POLL } else { STOP_POLL }
     }
 }
 

@@ -26,6 +26,9 @@ const DEMO_PROCESSES: usize = 200;
 /// seconds.
 const DEMO_PAST: Duration = Duration::from_secs(6 * 3600);
 const DEMO_PAST_INTERVAL: Duration = Duration::from_secs(60);
+/// Hosts of a demonstration that have a past. It takes a minute or two to make theirs; thousands of hosts would wait for it
+/// for an hour.
+pub(super) const DEMO_HOSTS_WITH_PAST: usize = 200;
 /// How long the agent beside the server is left alone after it failed: what keeps it from running is mended by hand.
 const AGENT_AGAIN: Duration = Duration::from_secs(10);
 
@@ -64,7 +67,10 @@ pub(super) fn start(parts: &mut Parts, config: &Config, brokers: &Brokers, host:
 
 /// Publishes the hosts of a demonstration. They have a past where there is no history yet: nobody can have two.
 pub(super) fn start_simulated(parts: &mut Parts, config: &Config, brokers: &Brokers, has_past: bool) {
-    let past = SimulatedPast::before(now_us(), DEMO_PAST, DEMO_PAST_INTERVAL);
+    let past = SimulatedPast {
+        hosts: DEMO_HOSTS_WITH_PAST,
+        ..SimulatedPast::before(now_us(), DEMO_PAST, DEMO_PAST_INTERVAL)
+    };
     let broker = brokers.of(Part::Simulator);
     let settings = SimulationSettings {
         hosts: config.local.demo_hosts,

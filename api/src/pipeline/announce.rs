@@ -2,10 +2,8 @@
 
 use fleetps_nats::{HostName, units};
 
+use super::agent::DEMO_HOSTS_WITH_PAST;
 use crate::config::Config;
-
-/// A new demonstration fills a history while everything runs already.
-const PAST: &str = ", each as soon as it has a past of six hours";
 
 /// The block that says where to look.
 pub(super) fn started(config: &Config, address: &str, host: &HostName, is_new: bool) -> String {
@@ -15,10 +13,16 @@ pub(super) fn started(config: &Config, address: &str, host: &HostName, is_new: b
     } else {
         "not this machine".to_owned()
     };
-    let demo = if config.local.demo_hosts > 0 {
-        format!("; {} simulated hosts{}", config.local.demo_hosts, if is_new { PAST } else { "" })
-    } else {
-        String::new()
+    let demo = match config.local.demo_hosts {
+        0 => String::new(),
+        hosts if !is_new => format!("; {hosts} simulated hosts"),
+        // Their history is filled while everything runs already.
+        hosts if hosts <= DEMO_HOSTS_WITH_PAST => {
+            format!("; {hosts} simulated hosts, each as soon as it has a past of six hours")
+        }
+        hosts => format!(
+            "; {hosts} simulated hosts, the first {DEMO_HOSTS_WITH_PAST} as soon as they have a past of six hours"
+        ),
     };
     format!(
         "\n  fleetps {version} is running\n\n    look      {address}\n    data      {data}\n    \

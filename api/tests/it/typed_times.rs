@@ -40,6 +40,8 @@ async fn a_typed_time_becomes_exact_in_the_zone_of_the_browser_or_of_the_form() 
             "/hosts/web-1/diff?from=2026-11-20+09:00&to=now",
             "/hosts/web-1/diff?from=2026-11-20T08:00:00Z&to=now",
         ),
+        // No page of ours leads to another server.
+        ("//evil.example/?at=2026-11-20+09:00", "/evil.example/?at=2026-11-20T08:00:00Z"),
     ] {
         let moved = in_berlin(&site, url).await;
         assert_eq!(moved.status, StatusCode::SEE_OTHER, "{url}");
