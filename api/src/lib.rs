@@ -41,6 +41,7 @@ mod console;
 mod control;
 mod counts;
 mod csv;
+mod demonstration;
 mod dispatch;
 mod display;
 mod extract;

@@ -15,6 +15,7 @@ use crate::{
     config::QuestionSettings,
     connections::{self, Connections, Limits},
     console::Console,
+    demonstration::Demonstration,
     dispatch::{self, DispatchSettings, World},
     gate::Gate,
     history_service::HistoryService,
@@ -58,6 +59,8 @@ pub struct Doors {
     pub dispatch: Option<DispatchSettings>,
     /// Whether a command to a host needs a reason.
     pub commands_need_reason: bool,
+    /// Which of the hosts are a demonstration's; absent where none are.
+    pub demo: Option<Demonstration>,
 }
 
 impl From<TlsListener> for Doors {
@@ -69,6 +72,7 @@ impl From<TlsListener> for Doors {
             control_key: None,
             commands_need_reason: false,
             dispatch: None,
+            demo: None,
         }
     }
 }
@@ -127,6 +131,7 @@ pub async fn run(
     let host_keys = shared.host_keys.clone().follow(client.clone(), shutdown.clone());
     let (control, control_key) = (shared.control.clone(), doors.control_key.take());
     shared.commands_need_reason = doors.commands_need_reason;
+    shared.demo = doors.demo.take();
     let (commands, audit_log) = (shared.commands.clone(), shared.audit_log.clone());
     let commands = commands.follow(client.clone(), control_key.clone(), audit_log, shutdown.clone());
     let control = control.follow(client.clone(), control_key, shared.groups.clone(), shutdown.clone());

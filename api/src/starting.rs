@@ -111,6 +111,7 @@ impl Listeners {
             control_key: None,
             commands_need_reason: false,
             dispatch: None,
+            demo: None,
         };
         (doors, Starting::serve(self.first, config.web.auth, health))
     }

@@ -17,6 +17,7 @@ use crate::{
     console::Console,
     control::Control,
     counts::Counts,
+    demonstration::Demonstration,
     dispatch::{Acknowledged, Dispatching},
     filtering,
     fleet_views::FleetViews,
@@ -98,6 +99,8 @@ pub struct AppState {
     pub commands: Commands,
     /// Whether a command needs a reason.
     pub commands_need_reason: bool,
+    /// Which of the hosts are a demonstration's; absent where none are.
+    pub demo: Option<Demonstration>,
     /// The keys by which hosts sign what they send over HTTP.
     pub host_keys: HostKeys,
     /// Since when it is away.
@@ -148,6 +151,7 @@ impl AppState {
             control: Control::default(),
             commands: Commands::default(),
             commands_need_reason: false,
+            demo: None,
             host_keys: HostKeys::default(),
             absence: Absence::default(),
             live_pages: live_pages(Limits::of_this_process()),

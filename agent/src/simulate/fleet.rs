@@ -8,8 +8,9 @@ use fleetps_nats::{HostName, Snapshot};
 use super::{
     SimulationSettings,
     host::Host,
-    incident::{self, Incident},
+    incident::{self, Incident, Story},
     machine::{Identity, Machine},
+    past::SimulatedPast,
     role::{self, CITIES, Family, ROLES, Role},
 };
 
@@ -67,6 +68,16 @@ pub fn groups(hosts: usize) -> Vec<(HostName, BTreeSet<String>)> {
         (name, [ROLES[roles[index]].prefix, environment].map(str::to_owned).into())
     };
     names.into_iter().enumerate().map(of).collect()
+}
+
+/// What can be found in the past of a fleet of so many hosts.
+pub fn stories(hosts: usize, past: &SimulatedPast) -> Vec<Story> {
+    let roles = role::assign(hosts.max(1));
+    let names = name_all(&roles);
+    let is_linux = |(role, _): &(&usize, &HostName)| family(&ROLES[**role]) == Family::Linux;
+    let linux_hosts: Vec<&HostName> =
+        roles.iter().zip(&names).filter(is_linux).map(|(_, name)| name).collect();
+    incident::stories(&linux_hosts, past)
 }
 
 fn as_ms(interval: Duration) -> u32 {

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use fleetps_nats::HostName;
+
 use super::past::SimulatedPast;
 
 /// Something that happens once to a host.
@@ -34,6 +36,51 @@ const BREAK_AGO: Duration = Duration::from_secs(18 * 60);
 const DEPLOY_STEP: Duration = Duration::from_secs(20);
 /// All hosts have it after this, however many they are.
 const DEPLOY_WITHIN: Duration = Duration::from_secs(20 * 60);
+
+/// Something that can be found in the past of a fleet.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Story {
+    /// What it is.
+    pub kind: StoryKind,
+    /// On which host.
+    pub host: HostName,
+    /// When it was, or began, in µs since 1970 UTC.
+    pub at_us: i64,
+}
+
+/// What can be found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum StoryKind {
+    /// A process whose memory only grows.
+    Leak,
+    /// A service that crashes and is started again, over and over.
+    Loop,
+    /// A job that takes all cores from time to time.
+    Job,
+    /// A host that was booted.
+    Boot,
+    /// New releases of websites.
+    Deployment,
+}
+
+/// What can be found in the past of a fleet with these Linux hosts, in the order of their numbers.
+pub(super) fn stories(linux_hosts: &[&HostName], past: &SimulatedPast) -> Vec<Story> {
+    let began = past.begins_at_us;
+    let at = |ago| past.before_end_us(ago);
+    let all = [
+        (StoryKind::Leak, 0, began),
+        (StoryKind::Loop, 1, at(BREAK_AGO)),
+        (StoryKind::Job, 2, began),
+        (StoryKind::Boot, BOOTED, at(BOOT_AGO)),
+        // The first host has a website.
+        (StoryKind::Deployment, 0, at(DEPLOY_AGO)),
+    ];
+    let story = |(kind, number, at_us): (StoryKind, usize, i64)| {
+        let host = (*linux_hosts.get(number)?).clone();
+        (at_us >= began).then_some(Story { kind, host, at_us })
+    };
+    all.into_iter().filter_map(story).collect()
+}
 
 /// What happens to the Linux host of this number in the past of its fleet, in the order of the times; nothing to others.
 pub(super) fn of(linux_host: Option<usize>, past: &SimulatedPast) -> Vec<Incident> {

@@ -20,7 +20,8 @@ mod text;
 
 use std::time::Duration;
 
-pub use fleet::{Fleet, groups};
+pub use fleet::{Fleet, groups, stories};
+pub use incident::{Story, StoryKind};
 pub use past::SimulatedPast;
 pub use run::{SimulationEnd, SimulationError, run};
 

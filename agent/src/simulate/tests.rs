@@ -199,6 +199,12 @@ fn in_its_past_one_host_was_booted_and_websites_got_a_new_release() {
     assert!(pids(|ago_us| *ago_us < 17 * 60 * SECOND_US).len() > 5, "it did not break");
     let booted: Vec<usize> = boots.iter().filter(|(_, ids)| ids.len() > 1).map(|(host, _)| *host).collect();
     assert_eq!(booted.len(), 1, "{booted:?}");
+    let told = stories(20, &past);
+    assert_eq!(told.len(), 5);
+    let of = |kind: StoryKind| told.iter().find(|story| story.kind == kind).unwrap();
+    assert_eq!(of(StoryKind::Boot).host, fleet.host_names()[booted[0]]);
+    let deployed = fleet.host_names().iter().position(|name| *name == of(StoryKind::Deployment).host);
+    assert!(releases[&deployed.unwrap()].len() == 2, "nothing was deployed there");
     assert_eq!(boots[&booted[0]].len(), 2);
     let served: Vec<&Vec<HashSet<String>>> = releases.values().filter(|seen| !seen.is_empty()).collect();
     assert!(served.len() > 3, "{} hosts serve websites", served.len());

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use askama::Template;
-use axum::{http::HeaderMap, response::Response};
+use axum::{extract::State, http::HeaderMap, response::Response};
 use tokio::task::JoinError;
 
 use super::{
@@ -11,10 +11,12 @@ use super::{
     push::{self, Live},
 };
 use crate::{
+    demonstration::Trial,
     extract::Query,
     query::order::Order,
     refusal::Refusal,
     scoped_fleet::ScopedFleet,
+    state::AppState,
     url::Url,
     view::{
         View,
@@ -35,6 +37,8 @@ struct FleetPage {
     is_empty: bool,
     /// Whether the person may see every host.
     sees_all: bool,
+    /// How many hosts are simulated, and what there is to try on them.
+    demo: Option<(usize, Vec<Trial>)>,
 }
 
 impl FleetPage {
@@ -71,10 +75,13 @@ impl FleetPage {
 pub async fn page(
     layout: Layout,
     scoped: ScopedFleet,
+    State(shared): State<AppState>,
     Query(query): Query<FleetQuery>,
 ) -> Result<Response, Refusal> {
     let rendering = scoped.fleet_page(&query).now().await.map_err(failed)?;
-    let sees_all = scoped.scope().has_every_host();
+    let scope = scoped.scope();
+    let sees_all = scope.has_every_host();
+    let demo = shared.demo.map(|demo| (demo.hosts, demo.trials(|host| scope.sees(host))));
     page::render_aside(move || FleetPage {
         layout,
         view: Arc::clone(&rendering.view),
@@ -82,6 +89,7 @@ pub async fn page(
         groups: rendering.groups.clone(),
         is_empty: rendering.is_empty,
         sees_all,
+        demo,
         query,
     })
     .await

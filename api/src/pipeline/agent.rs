@@ -65,18 +65,28 @@ pub(super) fn start(parts: &mut Parts, config: &Config, brokers: &Brokers, host:
     });
 }
 
-/// Publishes the hosts of a demonstration. They have a past where there is no history yet: nobody can have two.
-pub(super) fn start_simulated(parts: &mut Parts, config: &Config, brokers: &Brokers, has_past: bool) {
-    let past = SimulatedPast {
+/// The past that a demonstration has when it begins now.
+pub(super) fn demo_past() -> SimulatedPast {
+    SimulatedPast {
         hosts: DEMO_HOSTS_WITH_PAST,
         ..SimulatedPast::before(now_us(), DEMO_PAST, DEMO_PAST_INTERVAL)
-    };
+    }
+}
+
+/// Publishes the hosts of a demonstration. They have a past where there is no history yet: nobody can have two.
+pub(super) fn start_simulated(
+    parts: &mut Parts,
+    config: &Config,
+    brokers: &Brokers,
+    past: Option<SimulatedPast>,
+) {
+    let has_past = past.is_some();
     let broker = brokers.of(Part::Simulator);
     let settings = SimulationSettings {
         hosts: config.local.demo_hosts,
         processes: DEMO_PROCESSES,
         interval: config.sample.interval,
-        past: has_past.then_some(past),
+        past,
         ..SimulationSettings::default()
     };
     let (stop, of_records) = (parts.stop_token(), brokers.of(Part::Ingestor));

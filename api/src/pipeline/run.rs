@@ -2,7 +2,7 @@
 
 use std::{fs, path::Path, time::Duration};
 
-use fleetps_agent::own_name;
+use fleetps_agent::{own_name, simulate::SimulatedPast};
 use fleetps_nats::{HostName, lock::FolderLock, output, server::ServerHealth, service_manager};
 use tokio_util::sync::CancellationToken;
 
@@ -14,7 +14,7 @@ use super::{
     parts::Parts,
     web::{self, Entrance},
 };
-use crate::{config::Config, starting::listen};
+use crate::{config::Config, demonstration::Demonstration, server::Doors, starting::listen};
 
 /// The time limit for stopping: sealing the collected rows takes seconds. Rows that are not stored then are still in
 /// the stream.
@@ -41,8 +41,12 @@ pub async fn run_everything(mut config: Config, ended: CancellationToken) -> any
     let Some(brokers) = Brokers::open(&config, &health, &ended).await? else { return Ok(()) };
     let config = agent::without_broken_agent(config, &brokers);
     let mut parts = Parts::default();
+    let demo_hosts = config.local.demo_hosts;
+    let past = (is_new && demo_hosts > 0).then(agent::demo_past);
+    let demo = (demo_hosts > 0).then(|| Demonstration::of(demo_hosts, past.as_ref()));
+    let doors = Doors { demo, ..doors };
     let entrance = Entrance { doors, starting, address: address.clone() };
-    let start = start(&mut parts, &config, &brokers, &host, (entrance, is_new));
+    let start = start(&mut parts, &config, &brokers, &host, (entrance, past));
     let outcome = match ended.run_until_cancelled(start).await {
         Some(Ok(sign_in)) => {
             let address = address + &sign_in + &metrics;
@@ -66,7 +70,7 @@ async fn start(
     config: &Config,
     brokers: &Brokers,
     host: &HostName,
-    (entrance, is_new): (Entrance, bool),
+    (entrance, past): (Entrance, Option<SimulatedPast>),
 ) -> anyhow::Result<String> {
     let found = history::start(parts, config, brokers, host).await?;
     if let Some(admission) = brokers.admission(config, host).await? {
@@ -81,7 +85,7 @@ async fn start(
         agent::start(parts, config, brokers, host);
     }
     if config.local.demo_hosts > 0 {
-        agent::start_simulated(parts, config, brokers, is_new);
+        agent::start_simulated(parts, config, brokers, past);
     }
     Ok(sign_in)
 }
