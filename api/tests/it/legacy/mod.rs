@@ -116,6 +116,7 @@ impl Scene {
         let serving = tokio::spawn(async move {
             let doors = Doors {
                 commands_need_reason: false,
+                demo: None,
                 pages: TlsListener::plaintext(listener),
                 metrics: None,
                 legacy: Some(door),
