@@ -130,8 +130,7 @@ pub async fn run(
     let groups = shared.groups.clone().follow(client.clone(), shutdown.clone());
     let host_keys = shared.host_keys.clone().follow(client.clone(), shutdown.clone());
     let (control, control_key) = (shared.control.clone(), doors.control_key.take());
-    shared.commands_need_reason = doors.commands_need_reason;
-    shared.demo = doors.demo.take();
+    (shared.commands_need_reason, shared.demo) = (doors.commands_need_reason, doors.demo.take());
     let (commands, audit_log) = (shared.commands.clone(), shared.audit_log.clone());
     let commands = commands.follow(client.clone(), control_key.clone(), audit_log, shutdown.clone());
     let control = control.follow(client.clone(), control_key, shared.groups.clone(), shutdown.clone());
