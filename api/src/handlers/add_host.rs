@@ -7,10 +7,10 @@ use axum::{
     http::{HeaderMap, StatusCode, header},
     response::{IntoResponse, Redirect, Response},
 };
-use fleetps_nats::hosts::{MAX_GROUPS, read_groups};
 
 use super::{
     confirmed::ConfirmedWhereSignedIn,
+    groups,
     page::{self, Layout},
 };
 use crate::{
@@ -119,12 +119,7 @@ fn refused(layout: Layout, scoped: &ScopedFleet, given: Form, problem: Refusal) 
 /// The token that the form asks for, and its limits in words.
 fn read(form: &Form) -> Result<(NewToken, String), Refusal> {
     let bad = |error: String, hint: &'static str| Refusal::new(StatusCode::BAD_REQUEST, error, hint);
-    let groups = read_groups(&form.field("groups"));
-    let groups = groups.map_err(|error| bad(error.to_string(), "write groups as in: web env=prod"))?;
-    if groups.len() > MAX_GROUPS {
-        let error = format!("{} groups are too many for a host: at most {MAX_GROUPS}", groups.len());
-        return Err(bad(error, "write groups as in: web env=prod"));
-    }
+    let groups = groups::read(&form.field("groups"))?;
     let text = form.field("uses");
     let uses = text.trim().parse().ok().filter(|uses| (1..=MAX_USES).contains(uses));
     let not_a_number = || {

@@ -2,10 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use axum::{
-    http::StatusCode,
-    response::{IntoResponse, Redirect, Response},
-};
+use axum::{http::StatusCode, response::Response};
 use fleetps_nats::hosts::{MAX_GROUPS, read_groups};
 
 use super::{page::Layout, refused_form};
@@ -23,18 +20,16 @@ pub async fn change(
     Host(host): Host,
     form: Form,
 ) -> Result<Response, Refusal> {
-    let page = Url::host(host.as_str(), HostTab::System);
+    let addresses = (Url::host_groups(host.as_str()), Url::host(host.as_str(), HostTab::System));
     let changing = async { scoped.set_groups(&host, read(&form.field("groups"))?).await };
-    match changing.await {
-        Ok(()) => Ok(Redirect::to(&page.to_string()).into_response()),
-        Err(refusal) => {
-            let addresses = (Url::host_groups(host.as_str()), page);
-            refused_form::answer(layout, addresses, &form, |_| "Groups", refusal)
-        }
-    }
+    refused_form::answer(layout, addresses, &form, |_| "Groups", changing.await)
 }
 
-fn read(text: &str) -> Result<BTreeSet<String>, Refusal> {
+/// Groups as people write them, as many as a host may be in.
+///
+/// # Errors
+/// When one of them is none, or there are too many.
+pub(super) fn read(text: &str) -> Result<BTreeSet<String>, Refusal> {
     let bad =
         |error: String| Refusal::new(StatusCode::BAD_REQUEST, error, "write groups as in: web env=prod");
     let groups = read_groups(text).map_err(|error| bad(error.to_string()))?;

@@ -1,8 +1,8 @@
-//! The answer to a form that was refused: the reason, and the form as it was filled in, to be corrected and sent again. Pages are
-//! not kept by browsers, so the way back would lead to an empty form.
+//! The answer to a form that changes something: back to its page. Where it was refused, the reason, and the form as it was
+//! filled in, to be corrected and sent again. Pages are not kept by browsers, so the way back would lead to an empty form.
 
 use askama::Template;
-use axum::response::{IntoResponse, Response};
+use axum::response::{IntoResponse, Redirect, Response};
 
 use super::page::{self, Layout};
 use crate::{extract::Form, refusal::Refusal, url::Url};
@@ -21,7 +21,8 @@ struct RefusedForm {
     fields: Vec<(String, &'static str, String)>,
 }
 
-/// The answer to `form`, which was sent to `action` from the page `back`; `label` names a field for people.
+/// The answer to `form`, which was sent to `action` from the page `back`, when this has become of it; `label` names a field for
+/// people.
 ///
 /// # Errors
 /// When the page cannot be written.
@@ -30,8 +31,9 @@ pub fn answer(
     (action, back): (Url, Url),
     form: &Form,
     label: impl Fn(&str) -> &'static str,
-    refusal: Refusal,
+    changed: Result<(), Refusal>,
 ) -> Result<Response, Refusal> {
+    let Err(refusal) = changed else { return Ok(Redirect::to(&back.to_string()).into_response()) };
     let status = refusal.status;
     let is_kept = |(name, _): &(String, String)| name != "form_token";
     let fields = form.pairs().filter(is_kept).map(|(name, value)| {

@@ -2,10 +2,7 @@
 
 use std::time::Duration;
 
-use axum::{
-    http::StatusCode,
-    response::{IntoResponse, Redirect, Response},
-};
+use axum::{http::StatusCode, response::Response};
 use fleetps_nats::{
     HostName,
     agent_settings::{AskedOfAgent, Setting},
@@ -195,14 +192,9 @@ pub async fn change(
     Host(host): Host,
     form: Form,
 ) -> Result<Response, Refusal> {
-    let page = Url::host(host.as_str(), HostTab::System);
-    match ask(&scoped, &host, &form).await {
-        Ok(()) => Ok(Redirect::to(&page.to_string()).into_response()),
-        Err(refusal) => {
-            let addresses = (Url::host_settings(host.as_str()), page);
-            refused_form::answer(layout, addresses, &form, label_of, refusal)
-        }
-    }
+    let addresses = (Url::host_settings(host.as_str()), Url::host(host.as_str(), HostTab::System));
+    let changed = ask(&scoped, &host, &form).await;
+    refused_form::answer(layout, addresses, &form, label_of, changed)
 }
 
 /// The label of a field; empty for the one that says whose settings they are.
