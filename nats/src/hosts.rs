@@ -81,16 +81,8 @@ pub async fn end_all_waiting(
 /// # Errors
 /// When the broker does not answer.
 pub async fn admit(bucket: &Bucket<HostRecord>, host: &HostName, key: &str) -> Result<bool, BucketError> {
-    let record = HostRecord {
-        keys: vec![key.to_owned()],
-        admission: Admission::Admitted,
-        groups: BTreeSet::new(),
-        first_contact_at_us: crate::now_us(),
-        token: None,
-        rotate: false,
-        network: None,
-        legacy: None,
-    };
+    let mut record = HostRecord { keys: vec![key.to_owned()], ..HostRecord::in_groups(BTreeSet::new()) };
+    record.admit();
     if bucket.create(host.as_str(), &record).await? {
         return Ok(true);
     }
@@ -116,6 +108,9 @@ pub struct HostRecord {
     pub groups: BTreeSet<String>,
     /// When it first asked to be admitted, in µs since 1970 UTC.
     pub first_contact_at_us: i64,
+    /// When it was admitted, in µs since 1970 UTC; absent before, and of hosts that were before this was kept.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub admitted_at_us: Option<i64>,
     /// The id of the enrolment token that it used; `None` where it was approved.
     #[serde(default)]
     pub token: Option<String>,
@@ -170,11 +165,18 @@ impl HostRecord {
             admission: Admission::Admitted,
             groups,
             first_contact_at_us: crate::now_us(),
+            admitted_at_us: None,
             token: None,
             rotate: false,
             network: None,
             legacy: None,
         }
+    }
+
+    /// Admits the host that has this record.
+    pub fn admit(&mut self) {
+        (self.admission, self.network) = (Admission::Admitted, None);
+        self.admitted_at_us = Some(crate::now_us());
     }
 
     /// Whether an agent of fleetps has taken the place of the older one, whose posts are no longer stored.

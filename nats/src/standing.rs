@@ -164,12 +164,8 @@ mod tests {
         let value = admission.map(|admission| HostRecord {
             keys: vec!["U".to_owned()],
             admission,
-            groups: BTreeSet::new(),
             first_contact_at_us: 0,
-            token: None,
-            rotate: false,
-            network: None,
-            legacy: None,
+            ..HostRecord::in_groups(BTreeSet::new())
         });
         Told::Change { key: key.to_owned(), value, at_us }
     }

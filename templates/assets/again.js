@@ -5,7 +5,7 @@ import { go } from "./navigate.js";
 const LOOK_MS = 1_000;
 const LEAST_MS = 10_000; // hosts are sampled so often unless told otherwise
 const PARTS = 500; // a long range is asked again when it has moved by so small a part: two or three pixels
-const IN_USE = "tbody:hover, .chart:hover, .timeline:hover, details[open], .detail, input:focus, select:focus, textarea:focus, .handle:focus, .key[aria-pressed=true]";
+const IN_USE = "tbody:hover, .chart:hover, .timeline:hover, details[open], .detail, :focus-visible, input:focus, select:focus, textarea:focus, .key[aria-pressed=true]";
 
 let made = Date.now();
 

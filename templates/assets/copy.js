@@ -1,9 +1,9 @@
-// Buttons that copy: `data-copy` is the text, or "#" and the id of the element that has it.
+// Buttons that copy: `data-copy` is the text, or `data-copy-of` the id of the element that has it.
 const SAID_MS = 2_000; // long enough to be read
 
 function textOf(button) {
-  const { copy } = button.dataset;
-  return copy.startsWith("#") ? document.getElementById(copy.slice(1)).textContent : copy;
+  const { copy, copyOf } = button.dataset;
+  return copyOf ? document.getElementById(copyOf).textContent : copy;
 }
 
 /** Where a page is not served over TLS, or the browser asks for leave first, there is only the older way. */
@@ -31,7 +31,7 @@ async function press(button) {
 
 export function start() {
   document.addEventListener("click", (event) => {
-    const button = event.target.closest("button[data-copy]");
+    const button = event.target.closest("button[data-copy], button[data-copy-of]");
     if (button && !button.disabled) press(button);
   });
 }

@@ -5,6 +5,8 @@ import { setClock, upgradeAll } from "./times.js";
 import { forget, showFrozen } from "./patch.js";
 
 const TYPING_PAUSE_MS = 150; // long enough for the next letter, short enough to feel at once
+/** Of a request that nobody made by hand: it is no use of the session. */
+export const BY_ITSELF = { "x-fleetps-by-itself": "1" };
 let latest = 0; // the newest request; an older answer that comes later is dropped
 
 const main = () => document.getElementById("main");
@@ -19,15 +21,15 @@ function isInside(link) {
 
 /**
  * Shows `href`; `how` is push, replace or none (history moves by itself), `keep` leaves the page scrolled as it is, `quiet`
- * keeps the present page when there is no other.
+ * is for what nobody asked for: it keeps the present page when there is no other, or when somebody goes somewhere meanwhile.
  */
 export async function go(href, { how = "push", keep = false, focus = null, quiet = false } = {}) {
-  const request = ++latest;
+  const request = quiet ? latest : ++latest;
   const url = new URL(href, location.href);
   url.hash = "";
   let text, answer;
   try {
-    answer = await fetch(url, { headers: { accept: "text/html" } });
+    answer = await fetch(url, { headers: { accept: "text/html", ...(quiet ? BY_ITSELF : {}) } });
     if (new URL(answer.url).pathname === "/sign-in") return location.assign(url);
     if (quiet && !answer.ok) return;
     text = await answer.text();
@@ -35,20 +37,21 @@ export async function go(href, { how = "push", keep = false, focus = null, quiet
     if (request === latest && !quiet) location.assign(url);
     return;
   }
-  if (request !== latest) return;
+  if (request !== latest || (quiet && location.href !== href)) return;
   const fresh = new DOMParser().parseFromString(text, "text/html");
   if (!fresh.getElementById("main")) return location.assign(url);
   // A typed time becomes exact on the way, so that the address means the same to everybody.
   const shown = answer.redirected ? answer.url : url;
   if (how === "push") history.pushState(null, "", shown);
   if (how === "replace") history.replaceState(null, "", shown);
-  swap(fresh, { keep, focus });
+  swap(fresh, { keep, focus, quiet });
 }
 
 /** Puts the fresh main part into the page, and tells those who draw into it: the event `swap` has the part before. */
-function swap(fresh, { keep, focus }) {
+function swap(fresh, { keep, focus, quiet }) {
   const before = main();
   const after = document.adoptNode(fresh.getElementById("main"));
+  after.toggleAttribute("data-by-itself", quiet);
   const active = document.activeElement;
   const focusId = focus ?? (before.contains(active) ? active.id : "");
   const caret = active instanceof HTMLInputElement && active.type === "search"

@@ -1,6 +1,6 @@
 // Timeline and charts: pictures, the values under the pointer, travel by click, zoom by drag; the same by keyboard.
 // Each such element has `data-from` and `data-to` (ms since 1970 UTC) and, inside a `data-metrics` element, values.
-import { go } from "./navigate.js";
+import { BY_ITSELF, go } from "./navigate.js";
 import { write, writeFull } from "./numbers.js";
 import { upgrade } from "./times.js";
 
@@ -26,16 +26,19 @@ function show(before = null) {
   const picture = kept?.querySelector(".picture svg");
   const isOfSameHost = kept?.dataset.image.split("?")[0] === element.dataset.image.split("?")[0];
   if (picture && isOfSameHost) element.querySelector(".picture").replaceChildren(picture);
-  if (!picture || kept.dataset.image !== element.dataset.image) draw(element);
+  const isByItself = document.getElementById("main").hasAttribute("data-by-itself");
+  if (!picture || kept.dataset.image !== element.dataset.image) draw(element, isByItself);
 }
 
-async function draw(element) {
+async function draw(element, isByItself = false) {
   const url = element.dataset.image;
   drawn = Date.now();
-  const text = await fetch(url).then((answer) => answer.ok ? answer.text() : "").catch(() => "");
+  const answer = await fetch(url, isByItself ? { headers: BY_ITSELF } : {}).catch(() => null);
+  const text = answer?.ok ? await answer.text().catch(() => "") : "";
   if (element.dataset.image !== url) return; // a newer one is on its way
   element.classList.toggle("missing", !text);
-  if (!text) return;
+  // What is there may be of another range.
+  if (!text) return element.querySelector(".picture").replaceChildren();
   const plain = text.replace(/<style>.*?<\/style>/s, ""); // its colours for standing alone; here the page has them
   const svg = new DOMParser().parseFromString(plain, "image/svg+xml").documentElement;
   element.querySelector(".picture").replaceChildren(document.adoptNode(svg));
@@ -60,7 +63,7 @@ function follow() {
     label.dateTime = iso(from + (to - from) * index / (labels.length - 1));
     upgrade(label);
   });
-  draw(element);
+  draw(element, true);
 }
 
 // -- where the pointer is

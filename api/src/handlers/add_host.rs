@@ -95,14 +95,14 @@ pub async fn decide(
     scoped: ScopedFleet,
     ConfirmedWhereSignedIn(form): ConfirmedWhereSignedIn,
 ) -> Result<Response, Refusal> {
-    let bad = || {
-        let error = format!("no host is called {:?}", crate::display::cut(&form.field("host"), 100));
-        Refusal::new(StatusCode::BAD_REQUEST, error, "press one of the buttons beside the hosts that wait")
-    };
-    let decided = match form.field("host").parse() {
-        Err(_) => Err(bad()),
-        Ok(host) if form.field("do") == "approve" => scoped.approve(&host).await,
-        Ok(host) => scoped.turn_away(&host).await,
+    let decided = match (form.field("host").parse(), form.field("asked").parse(), form.field("do").as_str()) {
+        (Ok(host), Ok(asked_at_us), "approve") => scoped.approve(&host, asked_at_us).await,
+        (Ok(host), Ok(asked_at_us), "turn-away") => scoped.turn_away(&host, asked_at_us).await,
+        _ => {
+            let error = "the form does not say which host is meant, or what becomes of it";
+            let hint = "press one of the buttons beside the hosts that wait";
+            Err(Refusal::new(StatusCode::BAD_REQUEST, error, hint))
+        }
     };
     match decided {
         Ok(()) => Ok(Redirect::to(&Url::add_host().to_string()).into_response()),
@@ -136,22 +136,27 @@ fn read(form: &Form) -> Result<(NewToken, String), Refusal> {
 }
 
 /// The address of this server, as the browser calls it.
-struct Address {
+pub(super) struct Address {
     host: String,
     over_tls: bool,
 }
 
 impl Address {
-    fn of(headers: &HeaderMap, over_tls: bool) -> Self {
+    pub(super) fn of(headers: &HeaderMap, over_tls: bool) -> Self {
         let host = headers.get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
         Self { host: host.to_owned(), over_tls }
     }
 
+    /// The beginning of the addresses of all pages.
+    pub(super) fn origin(&self) -> String {
+        let scheme = if self.over_tls { "https" } else { "http" };
+        format!("{scheme}://{}", self.host)
+    }
+
     /// The command that joins the fleet by this address.
     fn join(&self) -> String {
-        let scheme = if self.over_tls { "https" } else { "http" };
         let plaintext = if self.over_tls || self.is_loopback() { "" } else { " --plaintext" };
-        format!("sudo fleetps-agent join {scheme}://{}{plaintext}", self.host)
+        format!("sudo fleetps-agent join {}{plaintext}", self.origin())
     }
 
     fn warning(&self) -> Option<&'static str> {

@@ -83,7 +83,8 @@ where
                 Err(error) => Some(Refusal::from(error)),
             },
         };
-        let status = problem.as_ref().map_or(StatusCode::UNAUTHORIZED, |problem| problem.status);
+        // Asking is no refusal, and not to be audited as one.
+        let status = problem.as_ref().map_or(StatusCode::OK, |problem| problem.status);
         let carried = form.pairs().filter(|(name, _)| name != PASSWORD && name != "form_token").collect();
         let page = page::render(&ConfirmPage { layout, action, carried, problem });
         Err((status, page).into_response())

@@ -5,12 +5,13 @@ use std::sync::Arc;
 use askama::Template;
 use axum::{
     extract::{Path, State},
-    http::{HeaderMap, header},
+    http::HeaderMap,
     response::{IntoResponse, Redirect, Response},
 };
 
 use super::{
     account::grant_of,
+    add_host::Address,
     confirmed::ConfirmedForm,
     page::{self, Layout},
 };
@@ -148,7 +149,6 @@ fn user_name(text: &str) -> Result<UserName, AuthError> {
 
 /// The whole address, to be sent to the user, with the server's name as the browser calls it.
 fn link(headers: &HeaderMap, layout: &Layout, secret: &Secret) -> String {
-    let host = headers.get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
-    let scheme = if layout.over_tls { "https" } else { "http" };
-    format!("{scheme}://{host}{}", Url::welcome(&secret.text()))
+    let origin = Address::of(headers, layout.over_tls).origin();
+    format!("{origin}{}", Url::welcome(&secret.text()))
 }

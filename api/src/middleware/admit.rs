@@ -27,6 +27,8 @@ const MAX_FORM_BYTES: usize = 2 << 20;
 const MAX_STRANGERS_BYTES: usize = 16 << 10;
 /// How long the body of a request may take: the longest form at 70 KB a second. However slowly it comes, there is an end.
 const BODY_WITHIN: Duration = Duration::from_secs(30);
+/// The header of what a page asks by itself (`assets/navigate.js`), again and again.
+const BY_ITSELF: &str = "x-fleetps-by-itself";
 /// The name of the field that every form sends along.
 const FIELD: &str = "form_token";
 
@@ -50,8 +52,7 @@ pub async fn admit(State(people): State<People>, request: Request, next: Next) -
         true => request,
         false => checked_form(&people, &asked, request).await?,
     };
-    if let (Some(accounts), Some(credential), false) = (people.accounts(), &asked.credential, asked.is_stream)
-    {
+    if let (Some(accounts), Some(credential), true) = (people.accounts(), &asked.credential, asked.is_use) {
         accounts.note_use(credential);
     }
     let response = next.run(request).await;
@@ -82,7 +83,8 @@ struct Asked {
     principal: Option<Principal>,
     credential: Option<Credential>,
     is_api: bool,
-    is_stream: bool,
+    /// Whether somebody uses the session: an open page alone does not keep it.
+    is_use: bool,
     /// Whether it may be asked however often.
     has_no_limit: bool,
     /// The address, where it is one that a person reads.
@@ -103,7 +105,7 @@ impl Asked {
             principal: Principal::of(request.extensions()).cloned(),
             credential: request.extensions().get().cloned(),
             is_api,
-            is_stream,
+            is_use: !is_stream && !request.headers().contains_key(BY_ITSELF),
             has_no_limit: matches!(path, "/healthz" | "/readyz")
                 || path == "/sign-in" && request.method() == Method::POST,
             page: page.filter(|_| is_page),

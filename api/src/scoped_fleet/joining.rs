@@ -8,7 +8,7 @@ use fleetps_nats::{
     HostName,
     admission::EnrolmentTokens,
     audit::{AuditEntry, Outcome},
-    bucket::{Bucket, Entry},
+    bucket::{Bucket, BucketError, Entry},
     error_chain,
     hosts::{self, Admission, Group, HostRecord},
     now_us, units,
@@ -42,8 +42,10 @@ pub struct Newcomer {
     pub host: HostName,
     /// The network that it waits in; empty where that is not known.
     pub network: String,
-    /// When it first asked to be admitted, in µs since 1970 UTC.
+    /// When it first asked to be admitted, in µs since 1970 UTC: another host of the same name asked at another time.
     pub asked_at_us: i64,
+    /// When it was admitted; when it asked, while it waits.
+    pub at_us: i64,
     /// Whether it has sent a snapshot.
     pub sends: bool,
 }
@@ -57,6 +59,8 @@ pub struct Joining {
     pub more_waiting: usize,
     /// Hosts that have come within the last hour, the last one first.
     pub admitted: Vec<Newcomer>,
+    /// How many more of them there are.
+    pub more_admitted: usize,
 }
 
 impl ScopedFleet {
@@ -66,7 +70,8 @@ impl ScopedFleet {
         let (mut waiting, mut admitted) = (Vec::new(), Vec::new());
         for (name, record) in self.shared.host_keys.records() {
             let Ok(host) = name.parse::<HostName>() else { continue };
-            let is_new = now_us.saturating_sub(record.first_contact_at_us) < NEW_FOR_US;
+            let at_us = record.admitted_at_us.unwrap_or(record.first_contact_at_us);
+            let is_new = now_us.saturating_sub(at_us) < NEW_FOR_US;
             let kind = match record.admission {
                 Admission::Waiting => &mut waiting,
                 Admission::Admitted if record.has_key() && is_new => &mut admitted,
@@ -77,15 +82,17 @@ impl ScopedFleet {
                 host,
                 network: record.network.clone().unwrap_or_default(),
                 asked_at_us: record.first_contact_at_us,
+                at_us,
             });
         }
         for kind in [&mut waiting, &mut admitted] {
-            kind.sort_by_key(|newcomer| Reverse(newcomer.asked_at_us));
+            kind.sort_by_key(|newcomer| Reverse(newcomer.at_us));
         }
-        let more_waiting = waiting.len().saturating_sub(MAX_SHOWN);
+        let [more_waiting, more_admitted] =
+            [&waiting, &admitted].map(|kind| kind.len().saturating_sub(MAX_SHOWN));
         waiting.truncate(MAX_SHOWN);
         admitted.truncate(MAX_SHOWN);
-        Joining { waiting, more_waiting, admitted }
+        Joining { waiting, more_waiting, admitted, more_admitted }
     }
 
     /// Makes a token, which is audited before: it cannot be read again.
@@ -116,27 +123,33 @@ impl ScopedFleet {
         broker::ask(client, making).await?.map_err(failed)
     }
 
-    /// Admits a host that waits.
+    /// Admits the host that waits since `asked_at_us`.
     ///
     /// # Errors
     /// When it does not wait (any longer), or the broker does not answer.
-    pub async fn approve(&self, host: &HostName) -> Result<(), Refusal> {
+    pub async fn approve(&self, host: &HostName, asked_at_us: i64) -> Result<(), Refusal> {
         let Some(client) = &self.shared.broker else { return Err(Refusal::no_broker()) };
-        let was = broker::ask(client, self.approve_in(client, host)).await??;
+        let was = broker::ask(client, self.approve_in(client, host, asked_at_us)).await??;
         let key = was.keys.first().map_or("none", String::as_str);
         let what = format!("waits with the key {key} → admitted");
         self.shared.audit_log.note(&self.person, "host.approve", Some(host.clone()), what, Outcome::Done);
         Ok(())
     }
 
-    async fn approve_in(&self, client: &async_nats::Client, host: &HostName) -> Result<HostRecord, Refusal> {
+    async fn approve_in(
+        &self,
+        client: &async_nats::Client,
+        host: &HostName,
+        asked_at_us: i64,
+    ) -> Result<HostRecord, Refusal> {
         let failed = |error| Refusal::fault("could not approve the host", &error_chain(&error));
         let records: Bucket<HostRecord> = hosts::open(client).await.map_err(failed)?;
         for _ in 0..MAX_ATTEMPTS {
             let known = records.get(host.as_str()).await.map_err(failed)?;
-            let waiting = known.filter(|known| known.value.admission == Admission::Waiting);
+            let waiting = known.filter(|known| is_waiting_since(&known.value, asked_at_us));
             let Some(Entry { value: was, revision }) = waiting else { return Err(waits_no_longer(host)) };
-            let value = HostRecord { admission: Admission::Admitted, network: None, ..was.clone() };
+            let mut value = was.clone();
+            value.admit();
             if records.update(host.as_str(), &value, revision).await.map_err(failed)? {
                 return Ok(was);
             }
@@ -144,14 +157,19 @@ impl ScopedFleet {
         Err(Refusal::fault("could not approve the host", &"others change it all the time"))
     }
 
-    /// Ends the waiting of a host. It may ask again.
+    /// Ends the waiting of the host that waits since `asked_at_us`. It may ask again.
     ///
     /// # Errors
     /// When it does not wait (any longer), or the broker does not answer.
-    pub async fn turn_away(&self, host: &HostName) -> Result<(), Refusal> {
+    pub async fn turn_away(&self, host: &HostName, asked_at_us: i64) -> Result<(), Refusal> {
         let Some(client) = &self.shared.broker else { return Err(Refusal::no_broker()) };
-        let ending = async { hosts::end_waiting(&hosts::open(client).await?, host.as_str()).await };
-        let failed = |error| Refusal::fault("could not end the waiting", &error_chain(&error));
+        let ending = async {
+            let records = hosts::open(client).await?;
+            let known = records.get(host.as_str()).await?;
+            let is_it = known.is_some_and(|known| is_waiting_since(&known.value, asked_at_us));
+            Ok(is_it && hosts::end_waiting(&records, host.as_str()).await?)
+        };
+        let failed = |error: BucketError| Refusal::fault("could not end the waiting", &error_chain(&error));
         if !broker::ask(client, ending).await?.map_err(failed)? {
             return Err(waits_no_longer(host));
         }
@@ -159,6 +177,10 @@ impl ScopedFleet {
         self.shared.audit_log.note(&self.person, "host.forget", Some(host.clone()), what, Outcome::Done);
         Ok(())
     }
+}
+
+fn is_waiting_since(record: &HostRecord, asked_at_us: i64) -> bool {
+    record.admission == Admission::Waiting && record.first_contact_at_us == asked_at_us
 }
 
 fn waits_no_longer(host: &HostName) -> Refusal {

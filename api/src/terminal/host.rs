@@ -122,8 +122,7 @@ async fn carry_out(hosts: &Bucket<HostRecord>, command: &HostCommand) -> anyhow:
             let was = change(hosts, name, |record| match record.admission {
                 Admission::Admitted => bail!("{name} is admitted already"),
                 Admission::Waiting | Admission::Revoked => {
-                    record.admission = Admission::Admitted;
-                    record.network = None;
+                    record.admit();
                     Ok(())
                 }
             })

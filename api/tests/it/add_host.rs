@@ -23,7 +23,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     authz::person,
     pipeline::broker,
-    support::{Answer, PATIENCE, Site, family, texts},
+    support::{Answer, PATIENCE, Site, attributes, family, texts},
 };
 
 /// A site with a broker, whose records it follows, and an administrator.
@@ -123,7 +123,7 @@ async fn what_cannot_be_made_stays_in_the_form_with_the_reason() {
             "{fields:?}: {:?}",
             texts(&page, ".problem")
         );
-        let kept = crate::support::attributes(&page, "main input[name=groups]", "value");
+        let kept = attributes(&page, "main input[name=groups]", "value");
         assert_eq!(kept, [groups], "{fields:?}");
     }
     let client = server.broker(Part::Api).connect("test").await.unwrap();
@@ -137,24 +137,34 @@ async fn hosts_that_wait_are_approved_or_turned_away_and_are_greeted_when_they_h
     let (server, site, administrator) = site(folder.path()).await;
     let client = server.broker(Part::Api).connect("test").await.unwrap();
     let records = hosts::open(&client).await.unwrap();
-    assert!(records.create("web-1", &waits("192.0.2.0/24")).await.unwrap());
+    let early = HostRecord { first_contact_at_us: now_us() - 7_200_000_000, ..waits("192.0.2.0/24") };
+    assert!(records.create("web-1", &early).await.unwrap());
     let later = HostRecord { first_contact_at_us: now_us() + 1, ..waits("198.51.100.0/24") };
     assert!(records.create("web-2", &later).await.unwrap());
     until_column(&site, &administrator, "#waiting td.host", &["web-2", "web-1"]).await;
 
-    let approved =
-        send(&site, &administrator, "/add-host/waiting", &[("host", "web-1"), ("do", "approve")]).await;
+    let asked = attributes(&html(&page(&site, &administrator).await), "#waiting input[name=asked]", "value");
+    let decide = async |host: &str, asked: &str, what: &str| {
+        let fields = [("host", host), ("asked", asked), ("do", what)];
+        send(&site, &administrator, "/add-host/waiting", &fields).await
+    };
+    // Another one of the same name is not the one that was shown.
+    for what in ["approve", "turn-away"] {
+        assert_eq!(decide("web-1", &asked[0], what).await.status, StatusCode::CONFLICT, "{what}");
+    }
+    assert_eq!(decide("web-1", &asked[1], "").await.status, StatusCode::BAD_REQUEST);
+    let approved = decide("web-1", &asked[1], "approve").await;
     assert_eq!(approved.status, StatusCode::SEE_OTHER, "{}", approved.body);
     let kept = records.get("web-1").await.unwrap().unwrap().value;
     assert_eq!((kept.admission, &kept.network, kept.groups.len()), (Admission::Admitted, &None, 1));
+    // It asked long ago, and has come now.
     until_column(&site, &administrator, "#joined td.host a", &["web-1"]).await;
 
-    let away = [("host", "web-2"), ("do", "turn-away")];
-    assert_eq!(send(&site, &administrator, "/add-host/waiting", &away).await.status, StatusCode::SEE_OTHER);
+    assert_eq!(decide("web-2", &asked[0], "turn-away").await.status, StatusCode::SEE_OTHER);
     until_column(&site, &administrator, "#waiting td.host", &[]).await;
-    for again in [[("host", "web-1"), ("do", "approve")], away] {
-        let refused = send(&site, &administrator, "/add-host/waiting", &again).await;
-        assert_eq!(refused.status, StatusCode::CONFLICT, "{again:?}");
+    for (host, asked, what) in [("web-1", &asked[1], "approve"), ("web-2", &asked[0], "turn-away")] {
+        let refused = decide(host, asked, what).await;
+        assert_eq!(refused.status, StatusCode::CONFLICT, "{host}");
         assert!(refused.body.contains("does not wait for approval"), "{}", refused.body);
     }
 }

@@ -279,4 +279,19 @@ async fn a_session_ends_when_nothing_is_asked_in_it() {
     };
     tokio::time::timeout(PATIENCE, ended).await.unwrap();
     assert!(!anna.is_in().await);
+
+    // Nor is what an open page asks by itself.
+    anna.sign_in("anna", PASSWORD).await;
+    assert!(anna.is_in().await);
+    let is_refreshed = async || {
+        let request = Request::get("/account").header("x-fleetps-by-itself", "1");
+        anna.response(request, String::new()).await.status() == StatusCode::OK
+    };
+    let ended = async {
+        while is_refreshed().await {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, ended).await.unwrap();
+    assert!(!anna.is_in().await);
 }

@@ -144,14 +144,7 @@ impl Rules {
 }
 
 fn new_record(claimant: &Credentials, admission: Admission) -> HostRecord {
-    HostRecord {
-        keys: vec![claimant.key.clone()],
-        admission,
-        groups: BTreeSet::new(),
-        first_contact_at_us: now_us(),
-        token: None,
-        rotate: false,
-        network: None,
-        legacy: None,
-    }
+    let admitted_at_us = (admission == Admission::Admitted).then(now_us);
+    let keys = vec![claimant.key.clone()];
+    HostRecord { keys, admission, admitted_at_us, ..HostRecord::in_groups(BTreeSet::new()) }
 }

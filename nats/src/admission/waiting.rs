@@ -124,12 +124,9 @@ mod tests {
         HostRecord {
             keys: vec!["U".to_owned()],
             admission: Admission::Waiting,
-            groups: BTreeSet::new(),
             first_contact_at_us: since_us,
-            token: None,
-            rotate: false,
             network: Some(network.to_owned()),
-            legacy: None,
+            ..HostRecord::in_groups(BTreeSet::new())
         }
     }
 

@@ -6,7 +6,6 @@ use fleetps::testing::legacy::System;
 use fleetps_nats::{
     audit::Audit,
     hosts::{self, Admission, HostRecord},
-    now_us,
 };
 use serde_json::{Value, json};
 
@@ -17,16 +16,7 @@ fn now() -> String {
 }
 
 fn native(key: &str) -> HostRecord {
-    HostRecord {
-        keys: vec![key.to_owned()],
-        admission: Admission::Admitted,
-        groups: BTreeSet::new(),
-        first_contact_at_us: now_us(),
-        token: None,
-        rotate: false,
-        network: None,
-        legacy: None,
-    }
+    HostRecord { keys: vec![key.to_owned()], ..HostRecord::in_groups(BTreeSet::new()) }
 }
 
 fn body(name: &str) -> Value {
