@@ -15,14 +15,26 @@ remove_earlier() {
       mkdir -p "$unit.d"
       printf '[Service]\nAmbientCapabilities=CAP_DAC_READ_SEARCH\nCapabilityBoundingSet=CAP_DAC_READ_SEARCH\n' > "$unit.d/disk-io.conf"
     fi
+    config=$(sed -n 's/^ExecStart=[^ ]* --config //p' "$unit")
+    if [ -n "$config" ] && [ "$config" != /etc/fleetps/agent.toml ]; then
+      mkdir -p "$unit.d"
+      # The text that `join --folder` writes, by which `leave` knows it.
+      printf '# Written by `fleetps-agent join --folder`.\n[Unit]\nConditionPathExists=\nConditionPathExists=%s\n[Service]\nExecStart=\nExecStart=/usr/bin/fleetps-agent --config "%s"\n' "$config" "$config" > "$unit.d/settings.conf"
+    fi
     rm -f "$unit" /usr/local/bin/fleetps-agent
   fi
+  # Those of the control helper start the program that was removed.
+  old=/etc/systemd/system/fleetps-control
+  if grep -qs '^ExecStart=/usr/local/bin/fleetps-agent ' "$old.service"; then rm -f "$old.service" "$old.socket"; fi
 }
+
+# Has systemctl restart a unit. One that does not start is named, and the package is installed all the same.
+attempt() { systemctl "$1" "$2" || echo "$2 did not start: journalctl -u $2" >&2; }
 
 # Starts a unit again that is to run: one that runs, and one that would at the next boot. What was removed and is back goes
 # on as the host that it was.
 start_again() {
-  if systemctl is-enabled --quiet "$1"; then systemctl restart "$1"; else systemctl try-restart "$1"; fi
+  if systemctl is-enabled --quiet "$1"; then attempt restart "$1"; else attempt try-restart "$1"; fi
 }
 
 after_install() {
@@ -34,7 +46,7 @@ after_install() {
   # Before this host joined a fleet, the unit's condition keeps it from starting.
   start_again fleetps-agent.service
   start_again fleetps-control.socket
-  systemctl try-restart fleetps-control.service
+  attempt try-restart fleetps-control.service
 }
 
 before_remove() {

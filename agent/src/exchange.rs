@@ -21,7 +21,8 @@ use crate::{
 const AGAIN: Duration = Duration::from_secs(5);
 /// At most: settings come with the answers to posts meanwhile.
 const AT_MOST: Duration = Duration::from_secs(320);
-/// How soon a server is asked again that has another line than the last: several servers behind one address take turns.
+/// How soon a server is asked again that has another line than the last, as when several servers behind one address take turns;
+/// twice as long each time, up to [`AT_MOST`]. None of them hands out questions then.
 const RENAMED: Duration = Duration::from_secs(1);
 /// Questions that are answered at once. The forwarder passes on 16; to refuse the others takes a request, too.
 const MAX_UNDER_WAY: usize = 32;
@@ -40,7 +41,7 @@ impl Exchange {
             return;
         }
         // Dropped with this, as are the questions in it.
-        let (mut line, mut under_way, mut wait) = (None, JoinSet::new(), AGAIN);
+        let (mut line, mut under_way, mut wait, mut renamed) = (None, JoinSet::new(), AGAIN, RENAMED);
         let forward = Arc::new(self.forward.clone());
         loop {
             let asked = Instant::now();
@@ -60,7 +61,10 @@ impl Exchange {
                         }
                     }
                     if is_renamed {
-                        tokio::time::sleep(RENAMED).await;
+                        tokio::time::sleep(renamed).await;
+                        renamed = (renamed * 2).min(AT_MOST);
+                    } else {
+                        renamed = RENAMED;
                     }
                     if !is_nothing || asked.elapsed() > HELD / 2 {
                         wait = AGAIN;

@@ -6,14 +6,19 @@ add_user() {
     useradd --system --user-group --no-create-home --home-dir "$2" --shell /usr/sbin/nologin "$1"
 }
 
+# Has systemctl restart a unit. One that does not start is named, and the package is installed all the same.
+attempt() { systemctl "$1" "$2" || echo "$2 did not start: journalctl -u $2" >&2; }
+
 # Starts a unit again that is to run: one that runs, and one that would at the next boot.
 start_again() {
-  if systemctl is-enabled --quiet "$1"; then systemctl restart "$1"; else systemctl try-restart "$1"; fi
+  if systemctl is-enabled --quiet "$1"; then attempt restart "$1"; else attempt try-restart "$1"; fi
 }
 
 after_install() {
   add_user fleetps /var/lib/fleetps
   add_user fleetps-broker /nonexistent
+  # `fleetps broker-keys` writes there before a service has made it.
+  [ -d /var/lib/fleetps ] || install -d -m 700 -o fleetps -g fleetps /var/lib/fleetps
   [ -d /run/systemd/system ] || return 0
   systemctl daemon-reload
   # In this order: who reads a broker waits for it.
@@ -36,6 +41,6 @@ purge() {
     rm -rf "/etc/systemd/system/$unit.service.d"
   done
   rm -rf /var/cache/fleetps
-  rmdir /etc/fleetps 2>/dev/null || true
+  rmdir /etc/fleetps /var/lib/fleetps 2>/dev/null || true
   if [ -e /var/lib/fleetps ]; then echo "fleetps: the history stays in /var/lib/fleetps; remove it by hand"; fi
 }

@@ -31,6 +31,12 @@ pub fn size(bytes: Option<f64>) -> String {
     bytes.map_or_else(|| MISSING.to_owned(), scaled)
 }
 
+/// By how many bytes something grew or shrank, as in "+355 M" or "−3.40 M": the minus is as long as a plus.
+pub fn change(bytes: i64) -> String {
+    let sign = if bytes >= 0 { "+" } else { "−" };
+    format!("{sign}{}", scaled(bytes.unsigned_abs() as f64))
+}
+
 /// Bytes in binary steps with the unit written out, as in "31.2 GiB".
 pub fn size_long(bytes: Option<u64>) -> String {
     let Some(bytes) = bytes else { return MISSING.to_owned() };
@@ -255,6 +261,8 @@ mod tests {
             }
         }
         assert_eq!((size(None), size_long(None)), (MISSING.to_owned(), MISSING.to_owned()));
+        let changes = [355 << 20, -3_565_158, 0].map(change);
+        assert_eq!(changes, ["+355 M", "−3.40 M", "+0"].map(str::to_owned));
     }
 
     #[test]

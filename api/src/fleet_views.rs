@@ -32,6 +32,7 @@ use tokio::{
 use crate::{
     auth::Grant,
     authz::Groups,
+    dispatch::Acknowledged,
     live::{Alerts, Fleet, now_us},
     metrics::Bounded,
     view::{
@@ -57,6 +58,7 @@ pub struct FleetViews {
     /// For what takes as long as there are hosts.
     processors: Arc<Semaphore>,
     alerts: Arc<Alerts>,
+    acknowledged: Acknowledged,
 }
 
 /// What a page shows.
@@ -94,6 +96,8 @@ pub struct OpenFleetPage(FleetPage);
 struct Versions {
     fleet: u64,
     groups: u64,
+    /// Of the alerts and of their acknowledgements.
+    alerts: u64,
 }
 
 /// The page at one moment.
@@ -119,15 +123,16 @@ type SharedPatch = Arc<OnceCell<Option<Arc<str>>>>;
 
 impl Default for FleetViews {
     fn default() -> Self {
-        Self::of(Arc::default())
+        Self::of(Arc::default(), Acknowledged::default())
     }
 }
 
 impl FleetViews {
-    /// No pages yet; they show how many of these alerts each host has.
-    pub fn of(alerts: Arc<Alerts>) -> Self {
+    /// No pages yet; they show how many of these alerts each host has, and which are acknowledged.
+    pub fn of(alerts: Arc<Alerts>, acknowledged: Acknowledged) -> Self {
         let processors = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-        Self { pages: Arc::default(), processors: Arc::new(Semaphore::new(processors)), alerts }
+        let processors = Arc::new(Semaphore::new(processors));
+        Self { pages: Arc::default(), processors, alerts, acknowledged }
     }
 
     /// The page of `fleet` with `query` for somebody who has these grants, and `scope` by them.
@@ -228,7 +233,11 @@ impl FleetPage {
     }
 
     fn versions(&self) -> Versions {
-        Versions { fleet: self.fleet.version(), groups: self.groups.version() }
+        Versions {
+            fleet: self.fleet.version(),
+            groups: self.groups.version(),
+            alerts: self.views.alerts.version(),
+        }
     }
 
     /// Renders it anew. Where pages are open, rows stay where they are until the time for a new order has come.
@@ -238,22 +247,27 @@ impl FleetPage {
         is_watched: bool,
     ) -> Result<Arc<Rendering>, JoinError> {
         let (fleet, groups) = (Arc::clone(&self.fleet), self.groups.clone());
-        let alerts = Arc::clone(&self.views.alerts);
+        let (alerts, acknowledged) = (Arc::clone(&self.views.alerts), self.views.acknowledged.clone());
         let Key { grants, query } = self.page.key.clone();
         let begun = Instant::now();
         let kept = before.filter(|_| is_watched);
         let rendering = self.views.aside(move || {
             let tagged = groups.now();
-            let of = Versions { fleet: fleet.version(), groups: tagged.version() };
+            let (groups_version, alerts_version) = (tagged.version(), alerts.version());
+            let of = Versions { fleet: fleet.version(), groups: groups_version, alerts: alerts_version };
             let scope =
                 grants.map_or_else(|| Arc::new(Scope::everything()), |grants| groups.scope_of(&grants));
             let known = fleet.view(&scope, BUSIEST_PROGRAMS);
-            let open = alerts.open(|open| {
+            let mut open = alerts.open(|open| {
                 open.change.alert.severity >= Severity::Warning && scope.sees(&open.change.alert.host)
             });
+            for alert in &mut open {
+                alert.acknowledged = acknowledged.of(&alert.last.change.alert.id);
+            }
             let alerts = alerts.of_hosts(|host| scope.sees(host));
             let of_host = OfHosts { groups: &|host| tagged.of(host), alerts: &alerts, open: &open };
             let mut view = fleet::view(&known, &query, of_host, now_us());
+            view.version = format!("{}-{groups_version}-{alerts_version}", view.version);
             let (order_kept, reorder_at) = keep_order(&mut view, kept.as_deref(), begun);
             Rendering {
                 groups: host_filter::groups(&known.hosts, of_host),
@@ -355,7 +369,7 @@ impl Rendering {
 
     /// Whether it shows all of `wanted`.
     fn is_of(&self, wanted: Versions) -> bool {
-        self.of.fleet >= wanted.fleet && self.of.groups >= wanted.groups
+        self.of.fleet >= wanted.fleet && self.of.groups >= wanted.groups && self.of.alerts >= wanted.alerts
     }
 
     fn shared_patch(&self, before: Option<&Arc<View>>) -> SharedPatch {

@@ -103,6 +103,17 @@ async fn a_request_never_gets_what_was_known_before_it_came() {
 }
 
 #[tokio::test]
+async fn a_change_of_alerts_is_one_of_the_page_and_of_its_version() {
+    let site = Site::with(&["web-1"]);
+    let before = site.page().now().await.unwrap();
+    assert!(Arc::ptr_eq(&site.page().now().await.unwrap(), &before), "nothing has changed");
+    site.views.alerts.touch();
+    let after = site.page().now().await.unwrap();
+    assert!(!Arc::ptr_eq(&after, &before));
+    assert_ne!(after.view.version, before.view.version);
+}
+
+#[tokio::test]
 async fn people_share_with_those_who_see_the_same_hosts_and_a_change_of_groups_counts_at_once() {
     let site = Site::with(&["db-1", "web-1", "web-2"]);
     site.groups.set(BTreeMap::from([tags("db-1", "db"), tags("web-1", "web"), tags("web-2", "web")]));

@@ -125,13 +125,14 @@ impl AppState {
     /// Nothing known yet.
     pub fn new(broker: Option<async_nats::Client>, shutdown: CancellationToken) -> Self {
         let alerts: Arc<Alerts> = Arc::default();
+        let acknowledged = Acknowledged::default();
         Self {
             fleet: Arc::default(),
             latest_events: Arc::default(),
             alerts: Arc::clone(&alerts),
-            acknowledged: Acknowledged::default(),
+            acknowledged: acknowledged.clone(),
             dispatching: Dispatching::default(),
-            fleet_views: FleetViews::of(alerts),
+            fleet_views: FleetViews::of(alerts, acknowledged),
             past: HistoryService::new(QuestionSettings::default(), shutdown.clone()),
             console: Console::new(None),
             groups: Groups::default(),

@@ -34,29 +34,32 @@ impl LeaveArguments {
 /// Leaves the fleet that the settings in `file` name, and prints what was done.
 ///
 /// # Errors
-/// When something cannot be removed, or the service cannot be stopped.
+/// When something cannot be removed, or the service still runs after it was told to stop.
 pub fn leave(arguments: &LeaveArguments, file: &AgentFile) -> Result<(), JoinError> {
     let (config_folder, state_folder) = folders(arguments.folder.as_deref());
     let key = file.broker.nkey.clone().unwrap_or_else(|| state_folder.join("host.nk"));
     let public_key = key::read(&key).ok().map(|key| key.public_key());
     // Copied there by `join`.
     let authority = file.wire.ca.clone().filter(|ca| ca.parent() == Some(config_folder.as_path()));
-    let mut paths = vec![config_folder.join(SETTINGS), key];
+    let config = config_folder.join(SETTINGS);
+    let is_service = service::reads(&config) && service::can_be_told();
+    // Left by a change of the key that did not end.
+    let next_key = key.with_extension("next");
+    let mut paths = vec![config, key, next_key];
     paths.extend(authority);
     // Folders that are the agent's alone; the others may have been named to `join` for other reasons, too.
     if state_folder == Path::new(ROOT_STATE_FOLDER) {
         paths.extend([state_folder, service::control_state()]);
     }
     paths.retain(|path| path.exists());
-    let is_service = arguments.folder.is_none() && service::can_be_told();
     if arguments.dry_run {
-        let service = if is_service {
-            "the service would be stopped and removed, and these files:"
+        let (intro, units) = if is_service {
+            ("the service would be stopped, and these files removed:", service::installed())
         } else {
-            "these files would be removed:"
+            ("these files would be removed:", Vec::new())
         };
-        fleetps_nats::outln!("{service}");
-        paths.iter().for_each(|path| fleetps_nats::outln!("  {}", path.display()));
+        fleetps_nats::outln!("{intro}");
+        units.iter().chain(&paths).for_each(|path| fleetps_nats::outln!("  {}", path.display()));
         return Ok(());
     }
     let mut removed = if is_service { service::uninstall()? } else { Vec::new() };

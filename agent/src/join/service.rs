@@ -68,6 +68,9 @@ pub enum ServiceError {
         /// The problem.
         problem: String,
     },
+    /// The service could not be stopped.
+    #[error("fleetps-agent still runs; stop it with `systemctl stop fleetps-agent`, then leave again")]
+    StillRuns,
 }
 
 /// Whether this is run by root.
@@ -140,20 +143,19 @@ pub(super) fn install_control(user: &str, rule: &str) -> Result<(), ServiceError
 
 /// Stops the services and removes what [`install`] and [`install_control`] put there, but for what belongs to a package and
 /// for the users, which files may still belong to. Returns what was removed.
+///
+/// # Errors
+/// When the agent's service cannot be stopped, or something cannot be removed.
 pub(super) fn uninstall() -> Result<Vec<PathBuf>, ServiceError> {
     for unit in [CONTROL_UNITS[0].0, CONTROL_UNITS[1].0, UNIT_NAME] {
         // One that was never installed cannot be stopped.
         let _ = run("systemctl", &["disable", "--quiet", "--now", unit]);
     }
-    let mut paths = vec![drop_ins().join(SETTINGS_DROP_IN), drop_ins().join(DISK_IO_DROP_IN), polkit_file()];
-    let units = [UNIT_NAME, CONTROL_UNITS[0].0, CONTROL_UNITS[1].0];
-    if !is_packaged() {
-        paths.extend(units.map(|unit| Path::new(PACKAGED_UNITS).join(unit)));
-        paths.push(PROGRAM.into());
+    if run("systemctl", &["is-active", "--quiet", UNIT_NAME]).is_ok() {
+        return Err(ServiceError::StillRuns);
     }
-    remove_earlier()?;
     let mut removed = Vec::new();
-    for path in paths {
+    for path in installed() {
         if remove(&path)? {
             removed.push(path);
         }
@@ -162,6 +164,35 @@ pub(super) fn uninstall() -> Result<Vec<PathBuf>, ServiceError> {
     let _ = fs::remove_dir(drop_ins());
     run("systemctl", &["daemon-reload"])?;
     Ok(removed)
+}
+
+/// The files that [`uninstall`] removes.
+pub(super) fn installed() -> Vec<PathBuf> {
+    let mut paths = vec![drop_ins().join(SETTINGS_DROP_IN), drop_ins().join(DISK_IO_DROP_IN), polkit_file()];
+    let units = [UNIT_NAME, CONTROL_UNITS[0].0, CONTROL_UNITS[1].0];
+    if !is_packaged() {
+        paths.extend(units.map(|unit| Path::new(PACKAGED_UNITS).join(unit)));
+        paths.push(PROGRAM.into());
+    }
+    paths.extend(earlier(Path::new(SYSTEM_UNITS)));
+    paths.retain(|path| path.exists());
+    paths
+}
+
+/// Whether the installed service, if there is one, reads the settings in `config`.
+pub(super) fn reads(config: &Path) -> bool {
+    is_read(Path::new(SYSTEM_UNITS), config)
+}
+
+fn is_read(units: &Path, config: &Path) -> bool {
+    if let Some(unit) = earlier_unit(units) {
+        let command = unit.lines().find_map(|line| line.strip_prefix("ExecStart=")?.split_once(" --config "));
+        return command.is_some_and(|(_, path)| Path::new(path) == config);
+    }
+    match fs::read_to_string(drop_ins_in(units).join(SETTINGS_DROP_IN)) {
+        Ok(text) => text == other_settings(config),
+        Err(_) => config == Path::new(CONFIG),
+    }
 }
 
 /// The folder of the control helper's ledger.
@@ -203,22 +234,51 @@ fn is_packaged() -> bool {
     })
 }
 
-/// Removes the unit and the program that earlier versions wrote elsewhere, where they would hide these.
+/// Removes the units and the program that earlier versions wrote elsewhere, where they would hide these. A control helper
+/// gets its units at their new place.
 fn remove_earlier() -> Result<(), ServiceError> {
-    let unit = Path::new(SYSTEM_UNITS).join(UNIT_NAME);
-    let text = fs::read_to_string(&unit).unwrap_or_default();
-    if !text.starts_with(WRITTEN_BY_JOIN) {
-        return Ok(());
-    }
-    if text.contains("CAP_DAC_READ_SEARCH") {
+    let units = Path::new(SYSTEM_UNITS);
+    if earlier_unit(units).is_some_and(|text| text.contains("CAP_DAC_READ_SEARCH")) {
         write_in(&drop_ins(), DISK_IO_DROP_IN, DISK_IO)?;
     }
-    remove(&unit)?;
-    remove(Path::new(EARLIER_PROGRAM)).map(|_| ())
+    if has_earlier_control(units) && !is_packaged() {
+        for (name, text) in CONTROL_UNITS {
+            write(&Path::new(PACKAGED_UNITS).join(name), text)?;
+        }
+    }
+    earlier(units).iter().try_for_each(|path| remove(path).map(|_| ()))
+}
+
+/// The units in `units` that earlier versions wrote, and their program.
+fn earlier(units: &Path) -> Vec<PathBuf> {
+    let mut paths = Vec::new();
+    if earlier_unit(units).is_some() {
+        paths.extend([units.join(UNIT_NAME), EARLIER_PROGRAM.into()]);
+    }
+    if has_earlier_control(units) {
+        paths.extend(CONTROL_UNITS.map(|(name, _)| units.join(name)));
+    }
+    paths
+}
+
+/// The text of the agent's unit in `units`, if an earlier version wrote it.
+fn earlier_unit(units: &Path) -> Option<String> {
+    let text = fs::read_to_string(units.join(UNIT_NAME)).ok()?;
+    text.starts_with(WRITTEN_BY_JOIN).then_some(text)
+}
+
+/// Whether the control helper's unit in `units` starts the program of an earlier version.
+fn has_earlier_control(units: &Path) -> bool {
+    let text = fs::read_to_string(units.join(CONTROL_UNITS[1].0)).unwrap_or_default();
+    text.lines().any(|line| line.starts_with(&format!("ExecStart={EARLIER_PROGRAM} ")))
 }
 
 fn drop_ins() -> PathBuf {
-    Path::new(SYSTEM_UNITS).join(format!("{UNIT_NAME}.d"))
+    drop_ins_in(Path::new(SYSTEM_UNITS))
+}
+
+fn drop_ins_in(units: &Path) -> PathBuf {
+    units.join(format!("{UNIT_NAME}.d"))
 }
 
 /// Writes into `folder` what is other on this machine than the unit says. What `--disk-io` wrote before stays.
@@ -241,6 +301,8 @@ fn write_in(folder: &Path, name: &str, text: &str) -> Result<(), ServiceError> {
 
 /// The drop-in for settings in `config`.
 fn other_settings(config: &Path) -> String {
+    // The service starts in another folder than `join`.
+    let config = std::path::absolute(config).unwrap_or_else(|_| config.to_owned());
     let config = config.to_string_lossy();
     // systemd replaces what follows % and $, and reads backslashes and quotes.
     let quoted = config.replace('\\', "\\\\").replace('"', "\\\"").replace('%', "%%");
@@ -340,5 +402,38 @@ mod tests {
         assert!(!drop_ins.join(SETTINGS_DROP_IN).exists(), "the usual place needs none");
         let disk_io = fs::read_to_string(drop_ins.join(DISK_IO_DROP_IN)).unwrap();
         assert!(disk_io.contains("\nAmbientCapabilities=CAP_DAC_READ_SEARCH\n"), "{disk_io}");
+    }
+
+    #[test]
+    fn units_of_an_earlier_join_are_found_and_no_others() {
+        let folder = tempfile::tempdir().unwrap();
+        let units = folder.path();
+        let [socket, service] = CONTROL_UNITS;
+        // The units of today are the owner's own copies.
+        for (name, text) in [(UNIT_NAME, UNIT), socket, service] {
+            fs::write(units.join(name), text).unwrap();
+        }
+        assert!(earlier(units).is_empty());
+        fs::write(units.join(service.0), service.1.replace(PROGRAM, EARLIER_PROGRAM)).unwrap();
+        assert_eq!(earlier(units), [units.join(socket.0), units.join(service.0)]);
+        fs::write(units.join(UNIT_NAME), format!("{WRITTEN_BY_JOIN}\n{UNIT}")).unwrap();
+        assert_eq!(earlier(units)[..2], [units.join(UNIT_NAME), PathBuf::from(EARLIER_PROGRAM)]);
+    }
+
+    #[test]
+    fn the_service_reads_one_settings_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let units = folder.path();
+        let (usual, other) = (Path::new(CONFIG), Path::new("/srv/fleetps/agent.toml"));
+        assert!(is_read(units, usual) && !is_read(units, other));
+        write_drop_ins(&drop_ins_in(units), other, false).unwrap();
+        assert!(!is_read(units, usual) && is_read(units, other));
+        write_drop_ins(&drop_ins_in(units), usual, false).unwrap();
+        let earlier = format!(
+            "{WRITTEN_BY_JOIN}\n[Service]\nExecStart={EARLIER_PROGRAM} --config {}\n",
+            other.display()
+        );
+        fs::write(units.join(UNIT_NAME), earlier).unwrap();
+        assert!(!is_read(units, usual) && is_read(units, other));
     }
 }

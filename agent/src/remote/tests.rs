@@ -127,6 +127,7 @@ fn a_key_that_follows_the_pinned_one_is_trusted_and_then_no_older_one_any_more()
     let scene = Scene::new();
     let file = scene.folder.path().join("control.nk");
     fleetps_nats::key::write(&scene.key, &file).unwrap();
+    let between = ControlKey::rotate(&file).unwrap();
     let newer = ControlKey::rotate(&file).unwrap();
     let sign = |after| newer.sign(Kind::Settings, &host(), after, "{}".to_owned()).unwrap();
     let (remote, orders, _) = scene.remote(&[]);
@@ -153,10 +154,21 @@ fn a_key_that_follows_the_pinned_one_is_trusted_and_then_no_older_one_any_more()
     let own = AgentSettings { state: scene.folder.path().to_owned(), ..AgentSettings::default() };
     let next = Remote::new(host(), own, settings);
     next.take(&stolen.to_bytes());
+    let wish = serde_json::to_string(&Watch::new(Duration::from_secs(1), Duration::from_secs(9))).unwrap();
+    let watch = |key: &ControlKey| {
+        key.sign(Kind::Watch, &host(), stolen.revision(), wish.clone()).unwrap().to_bytes()
+    };
+    next.take(&watch(&between));
+    let pinned = scene.key.public_key();
+    assert_eq!(next.0.trust.of(&pinned), pinned, "which key is trusted is not read yet");
     let (sender, orders) = mpsc::channel();
     assert_eq!(next.begin(sender).revision, Some(first.revision()));
     assert_eq!(next.applied().borrow().problem, Some(NotBelieved::OtherKey.to_string()));
     assert!(refused(&next, &orders));
+    next.take(&watch(&between));
+    assert!(orders.try_recv().is_err());
+    next.take(&watch(&newer));
+    assert!(matches!(orders.try_recv(), Ok(Order::Watch(_))));
     next.take(&sign(stolen.revision()).to_bytes());
     assert!(told(&orders).is_some() && next.applied().borrow().problem.is_none());
 }

@@ -141,6 +141,7 @@ async fn leaving_removes_the_key_and_the_settings_and_nothing_else() {
     let token = token(&server).await;
     assert!(join(&server, folder.path(), &["--token", &token]).await.0);
     std::fs::write(folder.path().join("own.txt"), "the owner's").unwrap();
+    std::fs::write(folder.path().join("host.next"), "a change of the key that did not end").unwrap();
     let leave = |arguments: &[&str]| {
         let mut command = Command::new(env!("CARGO_BIN_EXE_fleetps-agent"));
         let output = command.args(["leave", "--folder"]).arg(folder.path()).args(arguments).output().unwrap();

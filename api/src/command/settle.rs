@@ -122,7 +122,7 @@ fn verdict(what: &What, before: Option<&UnitBefore>, sight: &Sight) -> Step {
 }
 
 /// Whether a unit that is active was restarted. Its state has a time of its own, to the microsecond: where that is the one of
-/// before, nothing has happened, and nothing can any more.
+/// before, nothing has happened, and nothing can any more. Only another main process tells a restart from a reload.
 fn restarted(before: &UnitBefore, sight: &Sight) -> Step {
     let is_the_same = (before.main_pid, before.since_us) == (sight.main_pid, sight.since_us);
     let main = |pid: Option<u32>| pid.map_or_else(|| "none".to_owned(), |pid| pid.to_string());
@@ -131,8 +131,11 @@ fn restarted(before: &UnitBefore, sight: &Sight) -> Step {
         Some(_) if is_the_same => Step::now(State::Expired).saying(
             "Settled by looking again: the unit runs as it did before, so it was not restarted. It never will be by this.",
         ),
+        // A reload changes the time of the state, too.
+        Some(_) if before.main_pid.is_some() && before.main_pid == sight.main_pid => not_known(sight),
         Some(_) => Step::now(State::Done).saying(format!(
-            "Settled by looking again: the unit was restarted since this was sent (main process {} before, {} now).",
+            "Settled by looking again: the unit was restarted since this was sent, by this or by systemd \
+             itself (main process {} before, {} now).",
             main(before.main_pid),
             main(sight.main_pid)
         )),
@@ -184,8 +187,8 @@ mod tests {
         let before = UnitBefore { main_pid: Some(7), since_us: Some(100) };
         for (sight, expected) in [
             (sight("active (running)", 8, Some(200)), State::Done),
-            // A pid may come again.
-            (sight("active (running)", 7, Some(200)), State::Done),
+            // A reload, or a pid that came again.
+            (sight("active (running)", 7, Some(200)), State::Unknown),
             (sight("active (running)", 7, Some(100)), State::Expired),
             (sight("active (running)", 8, None), State::Unknown),
             (sight("activating (start)", 8, Some(200)), State::Unknown),

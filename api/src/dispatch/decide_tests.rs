@@ -24,15 +24,15 @@ fn rules(routes: Vec<Route>) -> Rules {
     Rules { routes, grouping, ..Rules::default() }
 }
 
-/// Decides these, which are the next in the stream.
+/// Decides these, which are the next in the stream. Alerts of the rule `late` are late, and over.
 fn decided(ledger: &Ledger, transitions: &[Transition], rules: &Rules) -> Decided {
     let first = ledger.position + 1;
     let groups = BTreeSet::from(["web".to_owned()]);
-    let beside = Beside { groups: &groups, note: "", moment: None, is_over: true };
-    let all: Vec<Told> = (first..)
-        .zip(transitions)
-        .map(|(sequence, transition)| told(sequence, transition, &beside))
-        .collect();
+    let of = |(sequence, transition): (u64, &Transition)| {
+        let is_over = transition.change.alert.rule == "late";
+        told(sequence, transition, &Beside { groups: &groups, note: "", moment: None, is_over })
+    };
+    let all: Vec<Told> = (first..).zip(transitions).map(of).collect();
     let position = ledger.position + transitions.len() as u64;
     by(rules, NOW_US, |by| decide(ledger, all, position, by))
 }
@@ -86,8 +86,7 @@ fn many_hosts_at_once_are_one_message_and_so_is_their_end() {
 
 #[test]
 fn what_is_late_of_a_changed_rule_or_without_a_channel_is_kept_back_and_said_why() {
-    let mut late = transition("web-1", "late", Change::Raised);
-    late.decided_at_us += 601 * 1_000_000;
+    let late = transition("web-1", "late", Change::Raised);
     let usual = transition("web-1", "memory", Change::Raised);
     let told = rules(vec![route(&["mail"])]);
     let raised = decided(&Ledger::default(), &[late, usual], &told);

@@ -311,7 +311,8 @@ impl Dispatcher {
     /// The alerts of late transitions that are over by now. One that is not known to be over counts as open: to be told of what is
     /// over is less harm than not to be told of what goes on.
     fn over(&self, reads: &[Read], pending: &Pending) -> BTreeSet<String> {
-        let late = reads.iter().map(|read| &read.transition).filter(|transition| is_late(transition));
+        let now_us = now_us();
+        let late = reads.iter().map(|read| &read.transition).filter(|it| is_late(it, now_us));
         let late: BTreeSet<&str> = late.map(|transition| transition.change.alert.id.as_str()).collect();
         if late.is_empty() {
             return BTreeSet::new();
@@ -407,16 +408,17 @@ impl Dispatcher {
         let before = hand_over::size(&held.ledger.outgoing);
         let mut left = hand_over::put(&self.outbox, &self.people.channels, &held.ledger.outgoing).await;
         let given_up = left.bound();
-        if given_up > 0 {
-            tracing::error!(given_up, channels = ?left.full, "the outbox is full: messages are not sent");
-            self.dispatching.0.forgotten.fetch_add(given_up, Ordering::Relaxed);
-        }
         if left.error.is_none() {
             self.dispatching.0.now.write().note_refused(!left.full.is_empty());
         }
         if hand_over::size(&left.messages) < before {
             let ledger = Ledger { outgoing: left.messages, ..held.ledger.clone() };
             *held = self.write(store, ledger, held.revision).await?;
+        }
+        // Not before: until they are written off, they are tried again.
+        if given_up > 0 {
+            tracing::error!(given_up, channels = ?left.full, "the outbox is full: messages are not sent");
+            self.dispatching.0.forgotten.fetch_add(given_up, Ordering::Relaxed);
         }
         left.error.map_or(Ok(()), |error| Err(error.into()))
     }

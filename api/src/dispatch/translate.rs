@@ -14,8 +14,8 @@ use crate::{
     view::alerts::with_unit,
 };
 
-/// An alert that was this old when it was decided came late: its host sent what happened long before, or nobody evaluated it
-/// until then. It is told where it is still open; where it is over by now, it is only recorded.
+/// An alert that is this old when it would be told is late: its host sent it late, or nobody evaluated it or told of it until
+/// then. It is told where it is still open; where it is over by now, it is only recorded.
 const LATE_US: i64 = 600 * 1_000_000;
 
 /// What is known beside the transition.
@@ -26,7 +26,7 @@ pub(super) struct Beside<'a> {
     pub(super) note: &'a str,
     /// Its host now, where that is looked at.
     pub(super) moment: Option<&'a Moment>,
-    /// Whether the alert is known to be over by now; looked up where the transition came late.
+    /// Whether the alert is late and known to be over by now.
     pub(super) is_over: bool,
 }
 
@@ -61,7 +61,7 @@ pub(super) fn told(sequence: u64, transition: &Transition, beside: &Beside<'_>) 
     let kind = kind_of(transition);
     let case = match change.change {
         Change::RuleChanged => Case::RuleChanged,
-        _ if kind == Kind::Raised && is_late(transition) && beside.is_over => Case::Late,
+        _ if kind == Kind::Raised && beside.is_over => Case::Late,
         Change::TooMany => Case::Endless,
         _ => Case::Usual,
     };
@@ -94,9 +94,9 @@ fn chart(rule: &Rule) -> Option<Chart> {
     is_of_host.then(|| Chart { points: Vec::new(), threshold: Some(rule.threshold.raise) })
 }
 
-/// Whether a transition was decided long after it happened.
-pub(super) fn is_late(transition: &Transition) -> bool {
-    transition.decided_at_us.saturating_sub(transition.change.at_us) > LATE_US
+/// Whether a transition happened long before `now_us`, in µs since 1970 UTC.
+pub(super) fn is_late(transition: &Transition, now_us: i64) -> bool {
+    now_us.saturating_sub(transition.change.at_us) > LATE_US
 }
 
 /// What is told. An alert can begin with flapping, where its earlier ups and downs were others.
@@ -267,7 +267,7 @@ mod tests {
 
     fn of(transition: &Transition) -> Told {
         let groups = BTreeSet::from(["web".to_owned()]);
-        told(9, transition, &Beside { groups: &groups, note: "look", moment: None, is_over: true })
+        told(9, transition, &Beside { groups: &groups, note: "look", moment: None, is_over: false })
     }
 
     #[test]
@@ -345,13 +345,16 @@ mod tests {
     #[test]
     fn what_is_late_or_of_a_changed_rule_or_begins_with_flapping_is_told_apart() {
         let mut late = transition("web-1", "memory", Change::Raised);
+        assert!(!is_late(&late, AT_US + LATE_US) && is_late(&late, AT_US + LATE_US + 1));
         late.decided_at_us += LATE_US + 1;
-        assert_eq!(of(&late).case, Case::Late);
+        assert!(!is_late(&late, AT_US), "when it was decided says nothing");
         let groups = BTreeSet::new();
-        let open = Beside { groups: &groups, note: "", moment: None, is_over: false };
-        assert_eq!(told(9, &late, &open).case, Case::Usual, "it is open, however late that is known");
+        let over = Beside { groups: &groups, note: "", moment: None, is_over: true };
+        assert_eq!(told(9, &late, &over).case, Case::Late);
+        assert_eq!(of(&late).case, Case::Usual, "it is open, however late that is known");
         late.change.change = Change::Cleared;
-        assert_eq!(of(&late).case, Case::Usual, "who was told of the beginning waits for the end");
+        let end = told(9, &late, &over).case;
+        assert_eq!(end, Case::Usual, "who was told of the beginning waits for the end");
         assert_eq!(of(&transition("web-1", "memory", Change::RuleChanged)).case, Case::RuleChanged);
         assert_eq!(of(&transition("web-1", "memory", Change::TooMany)).case, Case::Endless);
         let mut flapping = transition("web-1", "memory", Change::Flapping);

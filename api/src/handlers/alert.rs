@@ -1,6 +1,6 @@
 //! One alert: what it is about, what became of it, and who looks after it. The links of messages lead here.
 
-use std::sync::Arc;
+use std::{collections::BTreeSet, sync::Arc};
 
 use askama::Template;
 use axum::{
@@ -124,8 +124,8 @@ struct AcknowledgePage {
     query: AcknowledgeQuery,
     /// Those that nobody looks after and the person may acknowledge.
     waiting: usize,
-    /// When the latest of these was raised: the button acknowledges none that the page does not have.
-    seen_us: i64,
+    /// The ids of the first of these, at most as many as the button acknowledges: no others.
+    shown: Vec<String>,
     table: Table,
 }
 
@@ -164,29 +164,31 @@ pub async fn acknowledge_page(
         layout,
         tabs: Tabs { current: "" },
         waiting: waiting.len(),
-        seen_us: waiting.iter().map(|open| open.raised.decided_at_us).max().unwrap_or_default(),
+        shown: waiting.iter().take(MAX_AT_ONCE).map(|open| open.last.change.alert.id.clone()).collect(),
         table: alerts::open_table(&open, |open| scoped.may_acknowledge(open)),
         query,
     })
 }
 
-/// Acknowledges the open alerts that the form says, that its page had, and that the person may acknowledge.
+/// Acknowledges the open alerts that the form says and that the person may acknowledge. It names those that its page had; without
+/// any it means all that are open now.
 pub async fn acknowledge_all(scoped: ScopedFleet, form: Form) -> Result<Response, Refusal> {
     let host = match form.field("host") {
         text if text.is_empty() => None,
         text => Some(text.parse().map_err(|_| Refusal::no_such_host(&text))?),
     };
     let alerts = AlertsQuery { rule: form.field("rule"), host };
-    let query = AcknowledgeQuery { alert: form.field("alert"), alerts };
-    let open = match query.says_which() {
+    let query = AcknowledgeQuery { alert: String::new(), alerts };
+    let named: BTreeSet<String> = form.fields("alert").into_iter().filter(|id| !id.is_empty()).collect();
+    let open = match query.says_which() || !named.is_empty() {
         true => scoped.open_alerts(&query.filter()),
         false => Vec::new(),
     };
-    // By the broker's clock, as the page had it. Without it, those that are open now.
-    let seen_us: i64 = form.field("seen").parse().unwrap_or(i64::MAX);
-    let waiting = waiting(&scoped, &open).into_iter();
-    for open in waiting.filter(|open| open.raised.decided_at_us <= seen_us).take(MAX_AT_ONCE) {
-        match scoped.acknowledge(&open.last.change.alert.id, &form.field("why"), false).await {
+    let waiting = waiting(&scoped, &open).into_iter().map(|open| &open.last.change.alert.id);
+    let meant = waiting.filter(|id| named.is_empty() || named.contains(*id));
+    let ids: Vec<&String> = meant.take(MAX_AT_ONCE).collect();
+    for id in ids {
+        match scoped.acknowledge(id, &form.field("why"), false).await {
             // Somebody was faster, or it is over by now: then there is nothing left to do.
             Ok(_) => {}
             Err(problem) if problem.status == StatusCode::CONFLICT => {}

@@ -35,7 +35,7 @@ use crate::{
         table::Table,
         time_field::SpanForm,
         travel::{Links, TimeQuery},
-        when::SpanQuery,
+        when::{SpanQuery, TimeParam},
     },
 };
 
@@ -176,16 +176,19 @@ impl ListedEvents {
         (listing, older): (EventList, Option<EventsQuery>),
         about: Option<HostName>,
         alert: Option<Url>,
+        ends_now: bool,
     ) -> Self {
-        let table = match query.kinds.as_slice() {
-            [EventKind::RestartLoop] => restart_loops::table(&listing.items, about.is_none()),
-            _ => events::table(&listing.items, about.is_none()),
+        let with_host = about.is_none();
+        let (table, total) = match query.kinds.as_slice() {
+            // What was counted are loops and their ends, which are one row.
+            [EventKind::RestartLoop] => (restart_loops::table(&listing.items, with_host, ends_now), None),
+            _ => (events::table(&listing.items, with_host), listing.total),
         };
         Self {
             alert,
             table,
             about,
-            total: listing.total.map(display::count).unwrap_or_default(),
+            total: total.map(display::count).unwrap_or_default(),
             older: older.map(|older| page.clone().with(&older)),
             json: page.clone().api(),
             page,
@@ -295,6 +298,11 @@ async fn ask_for_page(
     Ok((listed, older.map(|older| EventsQuery { kinds, ..older })))
 }
 
+/// Whether events within `span` go on until now, on a page of the moment `at_us`. Of older ones nobody knows what came later.
+fn ends_now(span: &SpanQuery, at_us: Option<i64>) -> bool {
+    span.to.map_or(at_us.is_none(), |to| to == TimeParam::Now)
+}
+
 /// Where a rule about such events is made.
 fn alert(scoped: &ScopedFleet, query: &EventsQuery, host: Option<&HostName>) -> Option<Url> {
     alert_link::link(scoped, alert_on::events(&query.kinds, &query.program, host), host)
@@ -309,11 +317,12 @@ pub async fn fleet_page(
     let request = EventsRequest::of(query)?;
     let listed = ask_for_page(&scoped, None, &request).await?;
     let alert = alert(&scoped, &request.query, request.query.host.as_ref());
+    let ends_now = ends_now(&request.query.span, None);
     page::render(&EventsPage {
         layout,
         set_aside: scoped.set_aside(),
         span: request.span,
-        list: ListedEvents::new(Url::events(), request.query, listed, None, alert),
+        list: ListedEvents::new(Url::events(), request.query, listed, None, alert, ends_now),
     })
 }
 
@@ -326,6 +335,7 @@ pub async fn host_page(
 ) -> response::Result<Response> {
     let query = EventsQuery { kinds, host: None, program, text, limit, span: when.span.clone() };
     let when = when.resolve(now_us())?;
+    let ends_now = ends_now(&query.span, when.at_us);
     let span = PageSpan::fixed(when.span(now_us()), query.span.clone());
     let page = Url::host(host.as_str(), HostTab::Events);
     let others = EventsQuery { span: SpanQuery::default(), ..query.clone() };
@@ -341,8 +351,28 @@ pub async fn host_page(
         layout,
         head,
         view: View { fields: system::head_fields(&moment, now_us()), ..View::default() },
-        list: ListedEvents::new(page, request.query, listed, Some(about), alert),
+        list: ListedEvents::new(page, request.query, listed, Some(about), alert, ends_now),
         commands: commands::table(&commands, false),
     };
     Ok(page::render(&page)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_events_until_now_say_what_goes_on() {
+        for (query, at_us, expected) in [
+            ("", None, true),
+            ("range=3h", None, true),
+            ("from=-2h", None, true),
+            ("from=-2h&to=now", Some(1), true),
+            ("", Some(1), false),
+            ("from=-2h&to=-1h", None, false),
+            ("to=2025-11-21T08:00:00Z", None, false),
+        ] {
+            assert_eq!(ends_now(&crate::query::read(query).unwrap(), at_us), expected, "{query} {at_us:?}");
+        }
+    }
 }

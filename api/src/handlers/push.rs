@@ -166,6 +166,8 @@ fn event(patch: &str, version: &str) -> Event {
 struct FleetUpdates {
     page: OpenFleetPage,
     changed: watch::Receiver<u64>,
+    /// Alerts change while no host reports, too.
+    alerts: watch::Receiver<u64>,
     shown: Option<Arc<Rendering>>,
     known_version: String,
     scoped: ScopedFleet,
@@ -180,6 +182,7 @@ pub fn fleet_stream(
 ) -> Result<Response, Refusal> {
     let live = FleetUpdates {
         changed: page.watch(),
+        alerts: scoped.watch_alerts(),
         page,
         shown: None,
         known_version: known_version(headers, since),
@@ -195,10 +198,12 @@ async fn next_of_fleet(mut live: FleetUpdates) -> Option<(Result<Event, Infallib
             tokio::select! {
                 () = live.scoped.shutdown().cancelled() => return None,
                 changed = live.changed.changed() => changed.ok()?,
+                changed = live.alerts.changed() => changed.ok()?,
                 () = tokio::time::sleep_until(reorders_at.unwrap_or_else(Instant::now)), if reorders_at.is_some() => {}
             }
         }
         live.changed.mark_unchanged();
+        live.alerts.mark_unchanged();
         let rendering = live.page.next(live.shown.as_ref()).await.ok()?;
         let is_first = live.shown.is_none();
         let is_known = is_first && live.known_version == rendering.view.version;

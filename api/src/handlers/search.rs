@@ -76,19 +76,14 @@ pub fn moment(query: &SearchQuery) -> Option<i64> {
     query.at.filter(|at| *at != TimeParam::Now).map(|at| at.resolve(now_us()))
 }
 
-/// The moment to search: the newest snapshots of all hosts are not in the history yet, and the page must not say that nothing
+/// The moment to search: the newest snapshots of all hosts are not in the history yet, and an answer must not say that nothing
 /// ran then. While the broker is away they do not come, so the last moment that is stored is searched instead.
 fn sealed_moment(scoped: &ScopedFleet, at_us: i64) -> Result<(i64, Option<AwaySince>), Refusal> {
-    let Some(last_us) = scoped.history().and_then(|history| history.kept().last_us) else {
-        return Ok((at_us, None));
-    };
-    if at_us <= last_us {
-        return Ok((at_us, None));
-    }
+    let Some(last_us) = last_before(scoped, at_us) else { return Ok((at_us, None)) };
     if let Some(away) = scoped.broker_away() {
         return Ok((last_us, Some(away)));
     }
-    if now_us().saturating_sub(at_us) > SEALED_AFTER_US {
+    if is_sealed(at_us) {
         return Ok((at_us, None));
     }
     Err(Refusal::new(
@@ -96,6 +91,25 @@ fn sealed_moment(scoped: &ScopedFleet, at_us: i64) -> Result<(i64, Option<AwaySi
         format!("the history of the fleet reaches until {} only", when::written(last_us)),
         "what is newer is in there within a minute; without `at` the present is searched",
     ))
+}
+
+/// The moment that the page searches for `at_us`: the last one that is stored, where that of the page is not yet. While the
+/// broker is away, the answer says so.
+fn stored_moment(scoped: &ScopedFleet, at_us: i64) -> i64 {
+    match last_before(scoped, at_us) {
+        Some(last_us) if !is_sealed(at_us) && scoped.broker_away().is_none() => last_us,
+        _ => at_us,
+    }
+}
+
+/// The last moment that is stored, where `at_us` is after it.
+fn last_before(scoped: &ScopedFleet, at_us: i64) -> Option<i64> {
+    scoped.history()?.kept().last_us.filter(|last_us| *last_us < at_us)
+}
+
+/// Whether all there is of a moment is in the history by now.
+fn is_sealed(at_us: i64) -> bool {
+    now_us().saturating_sub(at_us) > SEALED_AFTER_US
 }
 
 async fn search_live(
@@ -161,7 +175,7 @@ impl SearchPage {
             omitted: String::new(),
             away: None,
             at_us: moment(&query.search),
-            alert: alert_link::link(scoped, alert_on::search(&query.search.q), None),
+            alert: alert_link::link(scoped, alert_on::search(&search::widened(&query.search.q)), None),
             query,
         }
     }
@@ -181,9 +195,11 @@ impl SearchPage {
     /// The same with the matches.
     fn with(self, answer: Answer) -> Self {
         let Answer { listing, hosts, hosts_left, omitted, at_us, away } = answer;
-        let table = match self.query.fold {
-            FoundFold::Process => search::table(&listing.items, &self.query, at_us.is_some()),
-            _ => search::folded(&listing.items, &self.query),
+        let page = Self { at_us, ..self };
+        let fixed = page.fixed();
+        let table = match fixed.fold {
+            FoundFold::Process => search::table(&listing.items, &fixed, at_us.is_some()),
+            _ => search::folded(&listing.items, &fixed),
         };
         Self {
             table,
@@ -192,8 +208,7 @@ impl SearchPage {
             hosts_left,
             omitted: omitted::of_search(&omitted),
             away: away.map(|since| Stamp::of(since.0)),
-            at_us,
-            ..self
+            ..page
         }
     }
 
@@ -208,8 +223,16 @@ impl SearchPage {
         SearchPageQuery { search, ..self.query.clone() }
     }
 
+    /// What the page shows, which JSON and CSV otherwise search as it is typed, in another order.
     fn csv(&self) -> Url {
-        csv::url(Url::search().api(), self.fixed().search)
+        let fixed = self.fixed().search;
+        let (q, sort) = (search::widened(&fixed.q), fixed.sort.or(Some(search::USUAL)));
+        csv::url(Url::search().api(), SearchQuery { q, sort, ..fixed })
+    }
+
+    /// How many processes are added up at most.
+    fn most_added_up() -> String {
+        display::count(search::MAX_FOUND as u64)
     }
 
     fn folds(&self) -> Vec<FoldLink> {
@@ -274,6 +297,7 @@ pub async fn page(
         _ => Count::MOST,
     };
     let mut page = SearchPage::of(layout, &scoped, query);
+    page.at_us = page.at_us.map(|at_us| stored_moment(&scoped, at_us));
     let q = &page.query.search.q;
     let (words, widened) = (q.filter.as_ref().ok().and_then(Filter::words), search::widened(q));
     let answer = match widened.filter {

@@ -92,9 +92,9 @@ impl Read {
             let value = if is_time { read.time(&name, value, &now) } else { value };
             read.parameters.push((name, value));
         }
-        if let (Some(from_us), Some(to_us)) = (read.moment("from", now_us), read.moment("to", now_us))
-            && from_us >= to_us
-        {
+        // Without an end, a span ends at the moment that the page shows.
+        let to_us = read.moment("to", now_us).or_else(|| read.moment("at", now_us)).unwrap_or(now_us);
+        if let Some(from_us) = read.moment("from", now_us).filter(|from_us| *from_us >= to_us) {
             let given = browser.written(from_us);
             read.wrong.push(BadParameter::new("from", &given, "a time before the end of the span"));
         }
@@ -191,5 +191,20 @@ mod tests {
             ("from", "2026-11-27 16:28:00")
         );
         assert_eq!(read.right(), [&("to".to_owned(), "2026-11-27T15:00:00Z".to_owned())]);
+    }
+
+    #[test]
+    fn a_span_without_an_end_ends_at_the_moment_of_the_page_or_now() {
+        for (query, is_wrong) in [
+            ("from=2027-01-01T00:00:00Z&to=", true),
+            ("from=2027-01-01T00:00:00Z", true),
+            ("from=2026-11-27T15:00:00Z&to=", false),
+            ("from=2026-11-27T15:00:00Z&at=2026-11-27T14:00:00Z", true),
+            ("from=2026-11-27T15:00:00Z&at=2026-11-27T15:30:00Z", false),
+        ] {
+            let read = read(query);
+            let wrong: Vec<&str> = read.wrong.iter().map(|wrong| wrong.parameter.as_str()).collect();
+            assert_eq!(wrong, if is_wrong { vec!["from"] } else { vec![] }, "{query}");
+        }
     }
 }

@@ -122,18 +122,15 @@ pub(super) fn of_channels() -> Vec<Route> {
 
 /// Silences, and the routes by which notifications go to channels.
 pub(super) fn of_silences() -> Vec<Route> {
+    const SILENCES: &str = "/api/v1/alerts/silences";
+    const ROUTES: &str = "/api/v1/alerts/routes";
     vec![
         get("/alerts/silences", SeeHosts, silences::page),
         get("/alerts/silences/new", SeeHosts, silences::page),
         post("/alerts/silences", ManageAlerts, silences::change).audited(FailedChanges),
-        json(
-            "/api/v1/alerts/silences",
-            SeeHosts,
-            "The silences and maintenance windows",
-            silences_json::list,
-        ),
+        json(SILENCES, SeeHosts, "The silences and maintenance windows", silences_json::list),
         post_json(
-            "/api/v1/alerts/silences",
+            SILENCES,
             ManageAlerts,
             "Silences alerts for a time, or in hours of every week",
             silences_json::add,
@@ -151,14 +148,14 @@ pub(super) fn of_silences() -> Vec<Route> {
         get("/alerts/routes/{place}", ManageChannels, alert_routes::route),
         post("/alerts/routes", ManageChannels, alert_routes::change).audited(FailedChanges),
         json(
-            "/api/v1/alerts/routes",
+            ROUTES,
             ManageChannels,
             "The routes by which notifications go to channels",
             alert_routes_json::list,
         ),
         change_json(
             Method::PUT,
-            "/api/v1/alerts/routes",
+            ROUTES,
             ManageChannels,
             "Saves all routes, in the order in which they are asked",
             alert_routes_json::save,

@@ -19,32 +19,57 @@ pub const BUSIEST_PROGRAMS: usize = MAX_BUSIEST;
 /// Characters of a name in a cell.
 pub(super) const MAX_NAME_CHARACTERS: usize = 80;
 
+/// The sums of processes on several hosts: a row of a table.
+pub(super) struct SumsOverHosts {
+    pub(super) hosts: u64,
+    pub(super) processes: u64,
+    pub(super) cpu_percent: f64,
+    pub(super) memory_bytes: f64,
+}
+
+impl SumsOverHosts {
+    /// The heads of the table; `name` is what the processes of a row have in common.
+    pub(super) fn heads(name: &'static str) -> Vec<Head> {
+        let columns = [
+            ("name", name, ""),
+            ("count", "Hosts", ""),
+            ("procs", "Processes", ""),
+            ("cpu", "CPU", "% of a core"),
+            ("memory", "Memory", "B"),
+        ];
+        columns.map(|(column, text, unit)| Head { column, text, unit, ..Head::default() }).into()
+    }
+
+    /// The cells of a row; CPU is shaded by its share of `most_percent`.
+    pub(super) fn cells(&self, name: Cell, most_percent: f64) -> Vec<Cell> {
+        vec![
+            name,
+            Cell::new("count", display::count(self.hosts)),
+            Cell::new("procs", display::count(self.processes)),
+            Cell::new("cpu", display::percent(Some(self.cpu_percent)))
+                .shaded(display::shade(self.cpu_percent / most_percent)),
+            Cell::new("memory", display::size(Some(self.memory_bytes))),
+        ]
+    }
+}
+
 /// The table of the busiest programs.
 pub(super) fn programs(programs: &[(Arc<str>, ProgramTotals)]) -> Table {
-    let columns = [
-        ("name", "Program", ""),
-        ("count", "Hosts", ""),
-        ("procs", "Processes", ""),
-        ("cpu", "CPU", "% of a core"),
-        ("memory", "Memory", "B"),
-    ];
-    let head = |(column, text, unit)| Head { column, text, unit, ..Head::default() };
     let most = programs.first().map_or(1.0, |(_, totals)| totals.cpu_percent()).max(100.0);
     let row = |(name, totals): &(Arc<str>, ProgramTotals)| {
-        let cpu_percent = totals.cpu_percent();
         let id = percent_encoding::utf8_percent_encode(name, percent_encoding::NON_ALPHANUMERIC);
-        let cells = vec![
-            Cell::hostile("name", name, MAX_NAME_CHARACTERS).linked(of_program(name)),
-            Cell::new("count", display::count(totals.hosts)),
-            Cell::new("procs", display::count(totals.processes)),
-            Cell::new("cpu", display::percent(Some(cpu_percent))).shaded(display::shade(cpu_percent / most)),
-            Cell::new("memory", display::size(Some(totals.memory_bytes as f64))),
-        ];
-        Row { id: format!("f-{id}"), cells, ..Row::default() }
+        let sums = SumsOverHosts {
+            hosts: totals.hosts,
+            processes: totals.processes,
+            cpu_percent: totals.cpu_percent(),
+            memory_bytes: totals.memory_bytes as f64,
+        };
+        let name = Cell::hostile("name", name, MAX_NAME_CHARACTERS).linked(of_program(name));
+        Row { id: format!("f-{id}"), cells: sums.cells(name, most), ..Row::default() }
     };
     Table {
         id: "programs",
-        heads: columns.map(head).into(),
+        heads: SumsOverHosts::heads("Program"),
         titles: TITLES_OF_SUMS,
         rows: programs.iter().map(row).collect(),
         ..Table::default()

@@ -65,7 +65,7 @@ fn is_kernel_thread(process: &Process) -> bool {
     is_thread && process.resident_bytes.unwrap_or_default() == 0
 }
 
-/// "; 3 kernel threads and 12 workers of pools are left out", or nothing.
+/// "; without 3 kernel threads and 12 workers of pools", or nothing.
 fn left_out(parts: &[(usize, &str, &str)]) -> String {
     let named = parts.iter().filter(|(count, ..)| *count > 0).map(|(count, one, several)| {
         format!("{} {}", display::count(*count as u64), if *count == 1 { one } else { several })
@@ -213,13 +213,13 @@ impl Page<'_> {
         let row = |changed: &Changed| {
             let facts = facts(&changed.after, self.diff.to_us);
             let (before, after) = (changed.before.resident_bytes, changed.after.resident_bytes);
-            let change = before.zip(after).map_or_else(|| display::MISSING.to_owned(), difference);
+            let change = before.zip(after).and_then(|(before, after)| after.checked_signed_diff(before));
             vec![
                 self.name(&changed.after),
                 cells::cell(Column::Pid, &facts, 1.0),
                 Cell::new("before", display::size(before.map(|bytes| bytes as f64))),
                 cells::cell(Column::Memory, &facts, self.memory_scale_bytes),
-                Cell::new("change", change),
+                Cell::new("change", change.map_or_else(|| display::MISSING.to_owned(), display::change)),
                 cells::cell(Column::Command, &facts, 1.0),
             ]
         };
@@ -275,12 +275,6 @@ impl Page<'_> {
 /// CPU time that a process spent between the two snapshots.
 pub fn cpu_time_spent_ms(changed: &Changed) -> Option<u64> {
     rate::growth(changed.before.cpu_time_ms, changed.after.cpu_time_ms)
-}
-
-/// "+12.0 M" or "−3.4 M", with a minus as long as a plus.
-fn difference((before, after): (u64, u64)) -> String {
-    let sign = if after >= before { "+" } else { "−" };
-    format!("{sign}{}", display::size(Some(after.abs_diff(before) as f64)))
 }
 
 fn facts(process: &Process, at_us: i64) -> ProcessFacts<'_> {

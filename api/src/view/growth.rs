@@ -87,7 +87,7 @@ pub fn table(grown: &[Grown], group: TopGroup, at_us: Option<i64>) -> Table {
             Cell::new("before", display::size(Some(grown.before_bytes))),
             Cell::new("memory", display::size(Some(grown.after_bytes)))
                 .shaded(display::shade(grown.after_bytes / most)),
-            Cell::new("change", change(grown.change_bytes())),
+            Cell::new("change", display::change(grown.change_bytes())),
         ];
         Row { id: format!("m-{number}"), cells, ..Row::default() }
     };
@@ -107,12 +107,6 @@ fn processes(field: &str, key: &str, at_us: Option<i64>) -> Url {
     Url::search().with(&SearchQuery { q, at: at_us.map(TimeParam::at), ..SearchQuery::default() })
 }
 
-/// "+355 M" or "−3.4 M", with a minus as long as a plus.
-fn change(bytes: i64) -> String {
-    let sign = if bytes >= 0 { "+" } else { "−" };
-    format!("{sign}{}", display::size(Some(bytes.unsigned_abs() as f64)))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -127,8 +121,9 @@ mod tests {
         let before = vec![row("leak", 11_000.0 * MIB), row("steady", MIB), row("gone", 3.0 * MIB)];
         let after = vec![row("steady", MIB), row("new", 2.0 * MIB), row("leak", 11_355.0 * MIB)];
         let grown = grown(before, after);
+        let change = |grown: &Grown| display::change(grown.change_bytes());
         let changes: Vec<_> =
-            grown.iter().map(|grown| (grown.key.as_deref().unwrap(), change(grown.change_bytes()))).collect();
+            grown.iter().map(|grown| (grown.key.as_deref().unwrap(), change(grown))).collect();
         let expected = [("leak", "+355 M"), ("new", "+2.00 M"), ("gone", "−3.00 M")];
         assert_eq!(changes, expected.map(|(key, change)| (key, change.to_owned())));
     }

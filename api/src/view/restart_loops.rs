@@ -1,4 +1,4 @@
-//! The table of restart loops: those that go on first, each with how often it was started and how long its lives are.
+//! The table of restart loops: those that go on now first, each with how often it was started and how long its lives are.
 
 use std::collections::HashMap;
 
@@ -24,8 +24,9 @@ struct RestartLoop<'a> {
 }
 
 /// The table of the loops that `events`, the newest first, tell of; with the host of each where there are several. A loop that
-/// began before all of them and goes on is not among them.
-pub fn table(events: &[Event], with_host: bool) -> Table {
+/// began before all of them and goes on is not among them. Unless the events go on until now (`ends_now`), a loop without an
+/// end may have ended since.
+pub fn table(events: &[Event], with_host: bool, ends_now: bool) -> Table {
     let heads = [
         ("status", "State"),
         ("name", "Process"),
@@ -38,7 +39,7 @@ pub fn table(events: &[Event], with_host: bool) -> Table {
     ];
     let is_shown = |column: &str| with_host || column != "host";
     let row = |(number, found): (usize, &RestartLoop<'_>)| {
-        let cells = cells_of(found).into_iter().filter(|cell| is_shown(cell.column)).collect();
+        let cells = cells_of(found, ends_now).into_iter().filter(|cell| is_shown(cell.column)).collect();
         Row { id: format!("l-{number}"), cells, ..Row::default() }
     };
     Table {
@@ -48,13 +49,13 @@ pub fn table(events: &[Event], with_host: bool) -> Table {
             .filter(|(column, _)| is_shown(column))
             .map(|(column, text)| Head { column, text, ..Head::default() })
             .collect(),
-        rows: loops(events).iter().enumerate().map(row).collect(),
+        rows: loops(events, ends_now).iter().enumerate().map(row).collect(),
         ..Table::default()
     }
 }
 
-/// One for each loop: its end and its beginning are one.
-fn loops(events: &[Event]) -> Vec<RestartLoop<'_>> {
+/// One for each loop: its end and its beginning are one. Those that go on now come first.
+fn loops(events: &[Event], ends_now: bool) -> Vec<RestartLoop<'_>> {
     let mut found: Vec<RestartLoop<'_>> = Vec::new();
     // By the time since which it loops, where its end is known already.
     let mut ended: HashMap<(&str, Option<&str>, Option<&str>), i64> = HashMap::new();
@@ -74,13 +75,20 @@ fn loops(events: &[Event]) -> Vec<RestartLoop<'_>> {
             _ => {}
         }
     }
-    found.sort_by_key(|found| std::cmp::Reverse((found.goes_on, found.since_us)));
+    found.sort_by_key(|found| std::cmp::Reverse((found.goes_on && ends_now, found.since_us)));
     found
 }
 
-fn cells_of(found: &RestartLoop<'_>) -> [Cell; 8] {
+fn cells_of(found: &RestartLoop<'_>, ends_now: bool) -> [Cell; 8] {
     let (event, host) = (found.said, found.said.host.as_str());
-    let (word, shade) = if found.goes_on { ("looping", "down") } else { ("ended", "") };
+    let status = match (found.goes_on, ends_now) {
+        (true, true) => Cell::new("status", "looping").shaded("down"),
+        // The column is too narrow for the whole.
+        (true, false) => {
+            Cell { title: Some("not over by then".to_owned()), ..Cell::new("status", "not over") }
+        }
+        (false, _) => Cell::new("status", "ended"),
+    };
     let name = cells::name("name", event.name());
     let name = match event.identity() {
         Some(process) => name.linked(Url::of_process(&process)),
@@ -97,7 +105,7 @@ fn cells_of(found: &RestartLoop<'_>) -> [Cell; 8] {
         false => Cell::moment("until", event.at_us).linked(host_at(host, event.at_us)),
     };
     [
-        Cell::new("status", word).shaded(shade),
+        status,
         name,
         Cell::new("host", host).linked(Url::host(host, HostTab::Processes)),
         cells::name("unit", event.supervisor.as_deref()),
@@ -129,12 +137,34 @@ mod tests {
             event("restart_loop_ended", "web-1", 300, 100),
             event("restart_loop", "web-1", 200, 100),
         ];
-        let table = table(&events, true);
+        let table = table(&events, true, true);
         let cells = |row: &Row| row.cells.iter().map(|cell| cell.text.clone()).collect::<Vec<_>>();
         let shown: Vec<Vec<String>> = table.rows.iter().map(cells).collect();
         let states: Vec<(&str, &str)> = shown.iter().map(|row| (row[0].as_str(), row[2].as_str())).collect();
         assert_eq!(states, [("looping", "web-2"), ("ended", "web-1"), ("ended", "web-1")]);
         assert_eq!(shown[0][3..6], ["app.service", "53 +", "7 s"]);
         assert_eq!(shown[1][4], "53");
+    }
+
+    #[test]
+    fn what_went_on_at_a_past_end_is_not_said_to_go_on_now() {
+        let events = [
+            event("restart_loop", "web-3", 800, 750),
+            event("restart_loop_ended", "web-1", 700, 690),
+            event("restart_loop", "web-2", 500, 400),
+        ];
+        let states = |ends_now: bool| {
+            let state = |row: Row| (row.cells[0].text.clone(), row.cells[0].shade, row.cells[2].text.clone());
+            table(&events, true, ends_now).rows.into_iter().map(state).collect::<Vec<_>>()
+        };
+        let said = |all: [(&str, &'static str, &str); 3]| {
+            all.map(|(word, shade, host)| (word.to_owned(), shade, host.to_owned()))
+        };
+        let now = [("looping", "down", "web-3"), ("looping", "down", "web-2"), ("ended", "", "web-1")];
+        assert_eq!(states(true), said(now));
+        let then = [("not over", "", "web-3"), ("ended", "", "web-1"), ("not over", "", "web-2")];
+        assert_eq!(states(false), said(then));
+        let title = table(&events, true, false).rows[0].cells[0].title.clone();
+        assert_eq!(title.as_deref(), Some("not over by then"));
     }
 }

@@ -11,7 +11,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
 
 use super::{
-    Column, ProcessFacts, cells,
+    Column, ProcessFacts,
+    busiest::SumsOverHosts,
+    cells,
     facts::Sums,
     query::{FilterText, quoted},
     table::{Cell, Head, Row, Table},
@@ -19,7 +21,6 @@ use super::{
     when::TimeParam,
 };
 use crate::{
-    display,
     live::Summary,
     query::{
         order::Direction,
@@ -32,7 +33,7 @@ use crate::{
 /// Processes listed by default: ten screens.
 const DEFAULT_FOUND: usize = 200;
 /// The most processes listed.
-const MAX_FOUND: usize = 10_000;
+pub const MAX_FOUND: usize = 10_000;
 
 /// The columns behind the host.
 const COLUMNS: [Column; 9] = [
@@ -64,6 +65,20 @@ impl FoundColumn {
         }
     }
 
+    /// All.
+    fn all() -> impl Iterator<Item = Self> {
+        std::iter::once(Self::Host).chain(COLUMNS.map(Self::Of))
+    }
+
+    /// What it is called in URLs: as on the page, and as in JSON where that differs.
+    fn names(self) -> impl Iterator<Item = &'static str> {
+        let field = match self {
+            Self::Host => None,
+            Self::Of(column) => Some(column.field()).filter(|field| *field != column.id()),
+        };
+        std::iter::once(self.id()).chain(field)
+    }
+
     fn starts_with_greatest(self) -> bool {
         matches!(self, Self::Of(column) if column.descending_by_default())
     }
@@ -82,12 +97,9 @@ impl FoundColumn {
 
 impl Value for FoundColumn {
     fn read(given: &str) -> Result<Self, String> {
-        let all = std::iter::once(Self::Host).chain(COLUMNS.map(Self::Of));
-        let is_it = |column: &Self| {
-            column.id() == given || matches!(column, Self::Of(column) if column.field() == given)
-        };
-        let names = || all.clone().map(Self::id).collect::<Vec<_>>().join(", ");
-        all.clone().find(is_it).ok_or_else(|| format!("one of {}", names()))
+        let names = || Self::all().flat_map(Self::names).collect::<Vec<_>>().join(", ");
+        let found = Self::all().find(|column| column.names().any(|name| name == given));
+        found.ok_or_else(|| format!("one of {}", names()))
     }
 
     fn written(&self) -> String {
@@ -95,7 +107,7 @@ impl Value for FoundColumn {
     }
 
     fn schema() -> Json {
-        words(std::iter::once(Self::Host).chain(COLUMNS.map(Self::Of)).map(Self::id))
+        words(Self::all().flat_map(Self::names))
     }
 }
 
@@ -283,8 +295,13 @@ struct Folded<'a> {
 }
 
 impl Folded<'_> {
-    fn memory_bytes(&self) -> f64 {
-        self.by_host.values().filter_map(|sums| sums.number(Column::Memory)).sum()
+    fn sums(&self) -> SumsOverHosts {
+        SumsOverHosts {
+            hosts: self.by_host.len() as u64,
+            processes: self.processes,
+            cpu_percent: self.cpu_percent,
+            memory_bytes: self.by_host.values().filter_map(|sums| sums.number(Column::Memory)).sum(),
+        }
     }
 }
 
@@ -301,13 +318,6 @@ pub fn folded(found: &[Found], query: &SearchPageQuery) -> Table {
     groups.sort_by(|(a_key, a), (b_key, b)| {
         b.cpu_percent.total_cmp(&a.cpu_percent).then_with(|| a_key.cmp(b_key))
     });
-    let columns = [
-        ("name", query.fold.head(), ""),
-        ("count", "Hosts", ""),
-        ("procs", "Processes", ""),
-        ("cpu", "CPU", "% of a core"),
-        ("memory", "Memory", "B"),
-    ];
     let most = groups.first().map_or(1.0, |(_, group)| group.cpu_percent).max(100.0);
     let row = |(number, ((field, value), group)): (usize, &((&'static str, Option<&str>), Folded<'_>))| {
         let name = cells::name("name", *value);
@@ -315,19 +325,11 @@ pub fn folded(found: &[Found], query: &SearchPageQuery) -> Table {
             Some(value) => name.linked(narrowed(query, field, value)),
             None => name,
         };
-        let cells = vec![
-            name,
-            Cell::new("count", display::count(group.by_host.len() as u64)),
-            Cell::new("procs", display::count(group.processes)),
-            Cell::new("cpu", display::percent(Some(group.cpu_percent)))
-                .shaded(display::shade(group.cpu_percent / most)),
-            Cell::new("memory", display::size(Some(group.memory_bytes()))),
-        ];
-        Row { id: format!("g-{number}"), cells, ..Row::default() }
+        Row { id: format!("g-{number}"), cells: group.sums().cells(name, most), ..Row::default() }
     };
     Table {
         id: "folded",
-        heads: columns.map(|(column, text, unit)| Head { column, text, unit, ..Head::default() }).into(),
+        heads: SumsOverHosts::heads(query.fold.head()),
         rows: groups.iter().enumerate().map(row).collect(),
         ..Table::default()
     }

@@ -81,21 +81,22 @@ pub enum TopShow {
     Growth,
 }
 
-impl Value for TopShow {
-    fn read(given: &str) -> Result<Self, String> {
-        match given {
-            "use" => Ok(Self::Use),
-            "growth" => Ok(Self::Growth),
-            _ => Err("`use` or `growth`".to_owned()),
-        }
-    }
-
-    fn written(&self) -> String {
+impl TopShow {
+    fn name(self) -> &'static str {
         match self {
             Self::Use => "use",
             Self::Growth => "growth",
         }
-        .to_owned()
+    }
+}
+
+impl Value for TopShow {
+    fn read(given: &str) -> Result<Self, String> {
+        choice([Self::Use, Self::Growth], Self::name, given)
+    }
+
+    fn written(&self) -> String {
+        self.name().to_owned()
     }
 }
 

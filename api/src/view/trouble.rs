@@ -21,6 +21,8 @@ const SHOWN: usize = 8;
 
 /// Something that needs a person.
 struct Trouble<'a> {
+    /// Whether nobody looks after it yet.
+    is_unacknowledged: bool,
     severity: Severity,
     since_us: i64,
     what: What<'a>,
@@ -31,7 +33,7 @@ enum What<'a> {
     Silent(&'a Summary),
 }
 
-/// The table; without rows when all is well. The worst first, and then the newest.
+/// The table; without rows when all is well. What nobody looks after comes first, then the worst, then the newest.
 pub(super) fn table(open: &[OpenAlert], hosts: &[Arc<Summary>]) -> Table {
     let columns = [
         ("status", "Severity"),
@@ -42,7 +44,8 @@ pub(super) fn table(open: &[OpenAlert], hosts: &[Arc<Summary>]) -> Table {
         ("when", "Since"),
     ];
     let mut all = troubles(open, hosts);
-    all.sort_by_key(|trouble| std::cmp::Reverse((trouble.severity, trouble.since_us)));
+    let order = |trouble: &Trouble<'_>| (trouble.is_unacknowledged, trouble.severity, trouble.since_us);
+    all.sort_by_key(|trouble| std::cmp::Reverse(order(trouble)));
     let more = (all.len() > SHOWN).then(|| Link {
         href: Url::alerts(),
         text: format!("{} more", display::count((all.len() - SHOWN) as u64)),
@@ -60,7 +63,12 @@ pub(super) fn table(open: &[OpenAlert], hosts: &[Arc<Summary>]) -> Table {
 fn troubles<'a>(open: &'a [OpenAlert], hosts: &'a [Arc<Summary>]) -> Vec<Trouble<'a>> {
     let alerts = open.iter().map(|open| {
         let alert = &open.last.change.alert;
-        Trouble { severity: alert.severity, since_us: alert.raised_at_us, what: What::Alert(open) }
+        Trouble {
+            is_unacknowledged: open.acknowledged.is_none(),
+            severity: alert.severity,
+            since_us: alert.raised_at_us,
+            what: What::Alert(open),
+        }
     });
     let is_told: HashSet<&str> = open
         .iter()
@@ -73,7 +81,8 @@ fn troubles<'a>(open: &'a [OpenAlert], hosts: &'a [Arc<Summary>]) -> Vec<Trouble
     };
     let silent = hosts.iter().filter(is_silent).map(|host| {
         let severity = if host.state == HostState::Down { Severity::Critical } else { Severity::Warning };
-        Trouble { severity, since_us: host.last_seen_us, what: What::Silent(host) }
+        let since_us = host.last_seen_us;
+        Trouble { is_unacknowledged: true, severity, since_us, what: What::Silent(host) }
     });
     alerts.chain(silent).collect()
 }
@@ -84,6 +93,7 @@ fn row(trouble: &Trouble<'_>) -> Row {
             let alert = &open.last.change.alert;
             let status = Cell::new("status", alert.severity.word()).shaded(severity::shade(alert.severity));
             let name = cells::name("name", Some(&words(&alert.rule))).linked(Url::alert(&alert.id));
+            let name = name.noted(if open.acknowledged.is_some() { "acknowledged" } else { "" });
             let place = cells::name("unit", Some(&alert.instance()));
             (alert.id.as_str(), alert.host.as_str(), status, name, place, value_of(&open.raised.change))
         }

@@ -1,6 +1,6 @@
 //! What the fleet page answers: what needs a person, what is busy, and which hosts match.
 
-use fleetps::testing::{auth::Role, live::now_us};
+use fleetps::testing::{auth::Role, live::now_us, notify::Acknowledgement};
 use fleetps_ingestor::alerts::{Change, Severity};
 use fleetps_nats::{
     Snapshot,
@@ -106,6 +106,26 @@ async fn what_needs_a_person_is_told_first_with_since_when_and_nothing_when_all_
     let since = attributes(&page, "#troubles td.when a", "href");
     assert!(since.iter().all(|href| href.contains("?at=20")), "{since:?}");
     assert_eq!(attributes(&page, "#troubles td.name a", "href")[0], "/alerts/id-of-web-1");
+}
+
+#[tokio::test]
+async fn what_somebody_looks_after_comes_last_and_hides_nothing() {
+    let site = fleet();
+    // More than the table has rows.
+    for number in 1..=8 {
+        let critical = transition(&format!("bad-{number}"), "java", Change::Raised);
+        let by = Acknowledgement { who: "anna".to_owned(), why: String::new(), at_us: now_us() };
+        site.shared.acknowledged.note(&critical.change.alert.id, Some(by));
+        site.shared.alerts.take(critical);
+    }
+    let mut warning = transition("web-2", "java", Change::Raised);
+    warning.change.alert.severity = Severity::Warning;
+    site.shared.alerts.take(warning);
+    // No host has reported since.
+    let page = site.page("/").await;
+    assert_eq!(texts(&page, "#troubles td.host")[0], "web-2");
+    let names = texts(&page, "#troubles td.name");
+    assert_eq!((names.len(), names[0].as_str(), names[1].as_str()), (8, "Busy", "Busy acknowledged"));
 }
 
 #[tokio::test]

@@ -7,10 +7,14 @@ use axum::{
     http::{Request, StatusCode},
 };
 use fleetps::testing::live::{HostState, now_us, steady_us};
+use fleetps_ingestor::alerts::Change;
 use futures_util::StreamExt;
 use tower::ServiceExt;
 
-use crate::support::{PATIENCE, Site, family, process, snapshot, texts};
+use crate::{
+    alerts::transition,
+    support::{PATIENCE, Site, family, process, snapshot, texts},
+};
 
 /// A stream of events.
 pub struct Events {
@@ -103,6 +107,16 @@ async fn the_fleet_stream_tells_of_new_hosts_and_of_hosts_that_fall_silent() {
     site.shared.fleet.age(steady_us() + 31_000_000);
     let patch = events.next().await;
     assert!(patch["fields"].to_string().contains("2 silent"), "{patch}");
+}
+
+#[tokio::test]
+async fn the_fleet_stream_tells_of_alerts_while_no_host_reports() {
+    let site = Site::with("web-1", family());
+    let mut events = Events::open(&site, "/live").await;
+    assert_eq!(events.next().await["whole"], true);
+    site.shared.alerts.take(transition("web-1", "java", Change::Raised));
+    let patch = events.next().await;
+    assert!(patch["fields"].to_string().contains("1 alert"), "{patch}");
 }
 
 #[tokio::test]

@@ -197,6 +197,21 @@ async fn a_filter_that_is_none_and_a_moment_that_is_not_stored_yet_are_told() {
 }
 
 #[tokio::test]
+async fn the_page_of_a_search_shows_the_last_stored_moment_and_its_links_stay_there() {
+    let past = PastSite::usual();
+    let last = past.at(11);
+    for fold in ["process", "program"] {
+        let page = past.site.page(&format!("/search?q=nginx&fold={fold}&at=-1s")).await;
+        assert_eq!(attributes(&page, "h1 + .word time.at", "datetime"), [last.as_str()], "{fold}");
+        assert!(!texts(&page, "td.name").is_empty(), "{fold}");
+        let links = attributes(&page, "#found th a, #folded td.name a, form.search a[download]", "href");
+        // In links, a whole second is written without its fraction.
+        let at = format!("at={}", fleetps::testing::view::when::written(past.begin_us + 11 * STEP_US));
+        assert!(links.len() > 1 && links.iter().all(|link| link.contains(&at)), "{fold}: {links:?}");
+    }
+}
+
+#[tokio::test]
 async fn a_process_of_the_past_has_a_page_with_its_relatives_and_charts() {
     let past = PastSite::usual();
     let redirect = past.site.get("/hosts/web-1/processes/12").await;

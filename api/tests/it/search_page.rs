@@ -50,6 +50,8 @@ async fn a_search_says_how_many_processes_on_how_many_hosts_and_is_sorted_by_any
     assert_eq!(hosts, ["web-1", "web-1", "web-2", "web-2"], "JSON stays by host and pid");
     let json = site.json("/api/v1/search?q=worker&sort=resident_bytes&limit=1").await;
     assert_eq!((&json["processes"][0]["pid"], &json["total"]), (&32.into(), &4.into()));
+    let refused = site.get("/api/v1/search?q=worker&sort=heat").await.body;
+    assert!(refused.contains("memory, resident_bytes, "), "both names of a column: {refused}");
 }
 
 #[tokio::test]
@@ -65,6 +67,15 @@ async fn hosts_come_first_and_words_find_users_and_units_too() {
         let page = site.page(&format!("/search?q={q}")).await;
         assert_eq!(texts(&page, "#found td.pid"), ["31", "32"], "{q}");
         assert_eq!(texts(&page, "#hosts-found").len(), 0, "{q}");
+    }
+    // The file beside the page has what the page has, in its order.
+    for q in ["shop", "shop&sort=memory"] {
+        let page = site.page(&format!("/search?q={q}")).await;
+        let file = attributes(&page, "form.search a[download]", "href").swap_remove(0);
+        let csv = site.get(&file).await.body;
+        let pids: Vec<&str> = csv.lines().skip(1).map(|line| line.split(',').nth(2).unwrap()).collect();
+        assert_eq!(pids, texts(&page, "#found td.pid"), "{file}");
+        assert_eq!(pids.len(), 2, "{file}");
     }
     // A comparison is about processes alone.
     assert_eq!(texts(&site.page("/search?q=host+=+web-2").await, "#hosts-found").len(), 0);

@@ -19,7 +19,7 @@ use crate::{alerts::EvaluatorState, events::Event};
 /// Changes when what is written can no longer be read.
 const VERSION: u32 = 1;
 /// The largest that is read, in bytes: 10,000 hosts with an alert each take 6 MB; with ten file systems each, whose growth is
-/// remembered, some 40 MB more, with forty services 20 MB, and with ten large processes 12 MB.
+/// remembered, some 40 MB more, with forty services 20 MB, with ten large processes 12 MB, and with `unusual` 20 MB.
 const MAX_BYTES: usize = 128 << 20;
 /// Bytes of the checksum in front.
 const SUM_BYTES: usize = 32;

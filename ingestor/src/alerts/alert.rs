@@ -149,7 +149,9 @@ impl AlertChange {
     pub fn last_seen_us(&self) -> Option<i64> {
         let Alert { rule, revision, severity, sentence, .. } = &self.alert;
         let rule = Rule::parse(rule, *revision, *severity, sentence).ok()?;
-        let missed_s = self.value.filter(|_| rule.measure == Measure::Gone && !self.change.is_end())?;
+        // The value of an end is no such time, and that of too many is their number.
+        let is_open = matches!(self.change, Change::Raised | Change::Flapping | Change::Steady);
+        let missed_s = self.value.filter(|_| rule.measure == Measure::Gone && is_open)?;
         Some(self.at_us.saturating_sub((missed_s * 1e6) as i64))
     }
 

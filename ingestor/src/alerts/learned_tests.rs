@@ -102,6 +102,8 @@ fn a_service_that_always_ran_is_told_when_it_is_gone_and_when_it_was_seen_last()
         [("service", "db.service".to_owned(), Change::Raised), ("program", "db".to_owned(), Change::Raised)];
     assert_eq!(words(&told), raised);
     assert_eq!((told[0].last_seen_us(), told[0].at_us), (Some(seen_us), seen_us + 360_000_000));
+    let as_if = |change| AlertChange { change, ..told[0].clone() }.last_seen_us();
+    assert_eq!([Change::Steady, Change::TooMany].map(as_if), [Some(seen_us), None]);
     stream.restart();
     assert_eq!(stream.minutes(60, std::slice::from_ref(&cron)), [], "it is told once");
     let back = stream.minutes(1, &[cron.clone(), db.clone()]);

@@ -9,6 +9,8 @@
 //! a cache that fills, grows less and less. It must go on for half a day, in which what follows the hours of work has had its rise
 //! and its end. Two hours are enough where the host's memory lasts no longer than the growth went on already, and where an
 //! earlier life of the same program grew as fast: a restart that takes the memory back, and does not end the growth, is evidence.
+//! **One that begins late is found late:** in a process that ran quietly before, growth must go on for most of what is remembered,
+//! which is 23 hours after half a quiet day, and 43 after a day or more.
 
 use std::{
     cmp::Reverse,
@@ -145,6 +147,10 @@ impl Memories {
         if snapshot.processes_left_out == 0 {
             self.end(at_us, |key| absent.contains(key));
         }
+        if self.processes.len() + new.len() > MAX_PROCESSES {
+            // Where some are left out of every snapshot, nothing else says that a process has ended.
+            self.processes.retain(|key, memory| !absent.contains(key) || !memory.is_quiet(at_us));
+        }
         new.sort_by_key(|(mib, process)| (Reverse(*mib), process.key()));
         for (mib, process) in new {
             if self.has_room(mib) {
@@ -199,8 +205,18 @@ impl Memories {
         if known.is_empty() && !self.processes.values().any(is_growing) {
             return BTreeMap::new();
         }
+        let pid_of = |key: &&Key| match key {
+            Key::Process { pid, .. } => Some(*pid),
+            _ => None,
+        };
+        let known_pids: BTreeSet<u32> = known.iter().filter_map(pid_of).collect();
         let value = |process: &Process| {
-            let (key, memory) = (Key::of_process(process), self.processes.get(&process.key()));
+            let memory = self.processes.get(&process.key());
+            // Names of hundreds of processes are not copied for nothing.
+            if memory.is_none() && !known_pids.contains(&process.pid) {
+                return None;
+            }
+            let key = Key::of_process(process);
             let hours = memory.and_then(|memory| self.hours_left(memory, available_mib));
             let full_in_s = hours.map(|hours| (hours * 3600.0).min(FAR_S));
             let matters = full_in_s.is_some_and(|seconds| seconds < FAR_S) || known.contains(&&key);
@@ -235,6 +251,11 @@ impl Memories {
 }
 
 impl Memory {
+    /// Whether it was not heard of for a whole slot.
+    fn is_quiet(&self, at_us: i64) -> bool {
+        at_us.div_euclid(SLOT_US << self.doubled).abs_diff(self.last) > 1
+    }
+
     fn note(&mut self, at_us: i64, mib: u32) {
         let slot = at_us.div_euclid(SLOT_US << self.doubled);
         let ahead = slot.saturating_sub(self.last);

@@ -128,6 +128,21 @@ fn an_earlier_life_that_grew_as_fast_is_evidence_for_a_week() {
 }
 
 #[test]
+fn where_processes_are_always_left_out_those_that_are_no_longer_seen_make_room() {
+    let seen = |minute: i64, pids: std::ops::RangeInclusive<u32>| Snapshot {
+        processes_left_out: 1,
+        ..snapshot(minute, pids.map(|pid| process(pid, 300.0)).collect())
+    };
+    let remembered = |memories: &Memories| memories.processes().map(|(pid, _)| pid).collect::<Vec<_>>();
+    let mut memories = Memories::default();
+    memories.note(&seen(0, 1..=64));
+    memories.note(&seen(19, 64..=65));
+    assert_eq!(remembered(&memories), (1..=64).collect::<Vec<_>>(), "they may be left out for a moment");
+    memories.note(&seen(20, 64..=65));
+    assert_eq!(remembered(&memories), [64, 65]);
+}
+
+#[test]
 fn what_is_remembered_is_bounded_and_outlives_a_restart() {
     let seed = fastrand::u64(..);
     println!("seed {seed}");

@@ -1,8 +1,8 @@
 //! What always runs on a host, and since when it does not: a function of the stream, as everything else that is evaluated.
 //!
 //! **What counts** ([`name_of`]). A service: a systemd unit of that kind with a process that the first process started, or a
-//! program in a container. What belongs to somebody's session comes and goes with them; where a pod runs, Kubernetes decides.
-//! Or, for rules that ask for it, every program.
+//! program in a container. What belongs to somebody's session, login or connection comes and goes with them; where a pod runs,
+//! Kubernetes decides. Or, for rules that ask for it, every program.
 //!
 //! **Always** is a day and an hour without an absence of two minutes: what stops each night is never taken for it. What was
 //! missed three times within three days is not there always, and is learned anew. What does not come back is forgotten after
@@ -10,7 +10,7 @@
 //!
 //! **What is not known changes nothing:** while processes are left out of snapshots, in the first minutes after a boot, over gaps,
 //! and where no service is to be seen at all, nothing is missed. An agent that sees less than before, or more, is another one:
-//! all is learned anew. A name that differs from a newer one only in its digits was renamed: `app-41.service`, `php-fpm8.3`.
+//! all is learned anew. A name that differs from a newer one only in its numbers was renamed: `app-41.service`, `php-fpm8.3`.
 
 use std::collections::BTreeMap;
 
@@ -28,7 +28,7 @@ const RESTART_MS: u32 = 2 * MINUTE_MS;
 /// While something is learned, its restarts cost so many times their length: at 2 % of the time, it is never there always.
 const RESTART_COSTS: u32 = 50;
 /// What is gone for three days is forgotten: whoever was away for a weekend still finds the alert.
-const FORGOTTEN_AFTER_MS: u32 = 72 * HOUR_MS;
+pub(super) const FORGOTTEN_AFTER_MS: u32 = 72 * HOUR_MS;
 /// What was missed so often, without three days of rest between, is learned anew.
 const MAX_ABSENCES: u8 = 3;
 /// For so long after a boot, services are still being started.
@@ -40,6 +40,13 @@ const RENAMED_WITHIN_US: i64 = 600_000_000;
 const MAX_NAMES: usize = 256;
 /// A longer name, in bytes, is not remembered: agents shorten texts of more than 128 to different lengths.
 const MAX_NAME_BYTES: usize = 96;
+
+/// How the names of units begin that are of a login or a connection. A getty's is empty while somebody works on that console,
+/// because their processes are in their session. With an older systemd, those of a user are in the unit of `user@` itself.
+const OF_LOGINS: [&str; 7] =
+    ["user@", "getty@", "serial-getty@", "container-getty@", "console-getty.", "sshd@", "ssh@"];
+/// With letters, a number has at least so many hexadecimal digits, as a short commit has. Fewer may be words: `db1` and `fe2`.
+const COMMIT_DIGITS: usize = 7;
 
 /// The name by which a process makes something present, of units (services) or of programs; `None` where it does not.
 pub(crate) fn name_of(over: Over, process: &Process) -> Option<&str> {
@@ -53,8 +60,10 @@ pub(crate) fn name_of(over: Over, process: &Process) -> Option<&str> {
     // Texts of hundreds of processes are not looked at for nothing.
     match process.unit.as_deref() {
         Some(_) if process.parent_pid != Some(INIT) => None,
-        // With an older systemd, that of a user is in the unit itself.
-        Some(unit) => (unit.ends_with(".service") && !unit.starts_with("user@")).then_some(unit),
+        Some(unit) => {
+            let is_of_login = OF_LOGINS.iter().any(|start| unit.starts_with(start));
+            (unit.ends_with(".service") && !is_of_login).then_some(unit)
+        }
         None => (process.container.is_some() && process.pod.is_none()).then_some(process.name.as_str()),
     }
 }
@@ -249,15 +258,26 @@ impl Presence {
     }
 }
 
-/// The name with `#` in the place of each number, decimal or hexadecimal: `php-fpm8.3` is `php-fpm#.#`.
+/// The name with `#` in the place of each number, which a commit is, too: `php-fpm8.3` is `php-fpm#.#`, and `app-1f3c0de` is
+/// `app-#`.
 fn shape(name: &str) -> String {
     let (mut shape, mut rest) = (String::new(), name);
     while let Some(first) = rest.chars().next() {
         let is_part = |letter: char| letter.is_ascii_hexdigit() == first.is_ascii_hexdigit();
         let end = rest.find(|letter| !is_part(letter)).unwrap_or(rest.len());
         let (part, behind) = rest.split_at(end);
-        let is_number = first.is_ascii_hexdigit() && part.contains(|letter: char| letter.is_ascii_digit());
-        shape.push_str(if is_number { "#" } else { part });
+        let has_digit = part.contains(|letter: char| letter.is_ascii_digit());
+        if has_digit && part.len() >= COMMIT_DIGITS {
+            shape.push('#');
+        } else {
+            for letter in part.chars() {
+                match letter.is_ascii_digit() {
+                    true if shape.ends_with('#') => {}
+                    true => shape.push('#'),
+                    false => shape.push(letter),
+                }
+            }
+        }
         rest = behind;
     }
     shape

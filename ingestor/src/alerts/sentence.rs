@@ -19,7 +19,10 @@ use std::time::Duration;
 
 use fleetps_nats::{model::Unit, units};
 
-use super::rule::{HostFigure, Lasting, Measure, Over, Rule, Severity, Threshold};
+use super::{
+    presence::FORGOTTEN_AFTER_MS,
+    rule::{HostFigure, Lasting, Measure, Over, Rule, Severity, Threshold},
+};
 use crate::filter::{Figure, Filter, FilterError};
 
 /// Longest sentence, in bytes: the longest filter, and as much again.
@@ -189,6 +192,12 @@ impl<'a> Words<'a> {
             Lasting::For(length) if !length.is_zero() => length,
             _ => return Err(error(self.end, "expected for how long, as in `gone for 5m`")),
         };
+        if length >= Duration::from_millis(u64::from(FORGOTTEN_AFTER_MS)) {
+            // The length is the last word that was read.
+            let column = self.words.get(self.at.saturating_sub(1)).map_or(self.end, |word| word.0);
+            let message = "what is gone for three days is forgotten; say less, as in `gone for 5m`";
+            return Err(error(column, message));
+        }
         self.over_again();
         self.nothing_more()?;
         if let Some((column, _)) = self.filter {

@@ -65,6 +65,7 @@ fn a_sentence_says_what_is_measured_over_what_and_when_that_is_too_much() {
     };
     assert_eq!(gone("gone for 5m"), (Measure::Gone, Over::Unit, 300.0, true));
     assert_eq!(gone("GONE over program for 1h"), (Measure::Gone, Over::Program, 3_600.0, true));
+    assert_eq!(gone("gone for 71h"), (Measure::Gone, Over::Unit, 255_600.0, true));
     let leak = read("memory_full_in < 3d clear 5d for 30m").unwrap();
     assert_eq!((leak.measure, leak.over), (Measure::MemoryFullIn, Over::Process));
     assert_eq!(leak.threshold, Threshold { is_above: false, raise: 259_200.0, clear: 432_000.0 });
@@ -111,6 +112,8 @@ fn what_is_no_rule_is_refused_at_its_column_with_what_was_expected() {
         ("gone 3 of 5", 13, "for how long"),
         ("gone for 5m over host", 18, "over unit or over program"),
         ("gone for 5m over unit where name:x", 23, "takes no `where`"),
+        ("gone for 3d", 10, "forgotten"),
+        ("gone over program for 72h", 23, "forgotten"),
         ("gone for 5m please", 13, "not `please`"),
         ("memory_full_in < 3d where name:x", 1, "none to choose"),
         ("memory_full_in < 3d over host", 1, "over process"),

@@ -122,7 +122,7 @@ mod tests {
     const NO_KEY: &dyn Fn(&str) -> bool = &|_| false;
 
     fn matches(text: &str) -> bool {
-        let groups = ["web-2", "env=prod", "Team=Web"].map(str::to_owned).into();
+        let groups = ["web-2", "env=prod", "Team=Web", "cost-center=42"].map(str::to_owned).into();
         let host = HostFields {
             host: "web-04",
             os_host_name: "ip-10-0-0-4",
@@ -139,7 +139,8 @@ mod tests {
             alerts: 2,
             seen_s: 4.0,
         };
-        let filter = HostFilter::parse(text, &|word| word.eq_ignore_ascii_case("env")).unwrap();
+        let is_key = |word: &str| ["env", "cost-center"].iter().any(|key| word.eq_ignore_ascii_case(key));
+        let filter = HostFilter::parse(text, &is_key).unwrap();
         filter.matches(&host, &Deadline::after(Duration::from_secs(60))).unwrap()
     }
 
@@ -164,6 +165,14 @@ mod tests {
             ("env = prod and cpu > 50", true),
             ("env != test", true),
             ("env = pro", false),
+            ("cost-center = 42 and cpu > 50", true),
+            ("cost-center=42", true),
+            ("cost-center != 42", false),
+            ("web-04", true),
+            ("web-04 cpu > 50", true),
+            ("web-05", false),
+            ("not web-04", false),
+            ("cpu>50 mem%>70", true),
         ] {
             assert_eq!(matches(text), expected, "{text}");
         }
@@ -201,6 +210,7 @@ mod tests {
             ("cpu > much", 7, "expected a number"),
             ("host > 5", 6, "`host` is a text"),
             ("cmd = x", 1, "there is no field `cmd`"),
+            ("web-04 = x", 1, "there is no field `web-04`"),
             ("(web", 1, "there is no ) for this ("),
         ] {
             let error = HostFilter::parse(text, NO_KEY).unwrap_err();

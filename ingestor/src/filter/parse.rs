@@ -38,6 +38,12 @@ impl About<'_> {
         }
     }
 
+    /// Whether a character may be part of a field's name. Names of groups have more of them than those of fields.
+    fn is_in_name(self, character: char) -> bool {
+        let is_of_group = || character.is_ascii_digit() || matches!(character, '-' | '_' | '.');
+        character.is_ascii_alphabetic() || character == '%' || matches!(self, Self::Hosts(_)) && is_of_group()
+    }
+
     fn is_key(self, word: &str) -> bool {
         matches!(self, Self::Hosts(is_key) if is_key(word))
     }
@@ -137,7 +143,8 @@ impl Reader<'_> {
 
     fn comparison_or_word(&mut self) -> Result<Expression, FilterError> {
         let start = self.at;
-        let name: String = self.take_while(|character| character.is_ascii_alphabetic() || character == '%');
+        let about = self.about;
+        let name = self.take_while(|character| about.is_in_name(character));
         let after_name = self.at;
         if let Some(field) = self.about.find(&name).filter(|_| self.is_before_value()) {
             return self.part(field);

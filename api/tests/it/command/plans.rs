@@ -172,6 +172,10 @@ async fn a_person_cancels_what_was_not_sent_yet_and_nothing_else() {
     assert_eq!(status, StatusCode::ACCEPTED, "{answer}");
     assert_eq!(by_host(&answer), ["running", "cancelled", "cancelled", "cancelled"]);
     assert!(last_words(&answer["commands"][1]).contains("nobody in particular cancelled it"), "{answer}");
+    until("only what is under way has a place", async || {
+        web.site.shared.commands.bounded().is_some_and(|room| room.in_use == 1)
+    })
+    .await;
     let (status, answer) = web.ask("DELETE", &path, &Value::Null).await;
     assert!(status == StatusCode::CONFLICT, "{answer}");
     hosts[0].helper.lock().runs_for = 1;

@@ -143,7 +143,7 @@ async fn routes_and_silences_decide_who_hears_of_what_and_what_a_silence_kept_ba
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_was_raised_long_before_it_was_decided_is_told_where_it_is_still_open() {
+async fn what_was_raised_long_before_it_is_told_is_told_where_it_is_still_open() {
     let scene = Scene::with_channel().await;
     let running = scene.start().await;
     let late = |host: &str| {
@@ -152,11 +152,20 @@ async fn what_was_raised_long_before_it_was_decided_is_told_where_it_is_still_op
         transition
     };
     let cleared = transition("web-2", "memory", Change::Cleared);
-    scene.publish(&[late("web-1"), late("web-2"), cleared]).await;
+    // The host sent it in time, and nobody evaluated it until now.
+    let unevaluated = |change| {
+        let mut transition = transition("web-3", "memory", change);
+        transition.change.at_us -= 660 * 1_000_000;
+        transition.decided_at_us = transition.change.at_us;
+        transition
+    };
+    let (raised, ended) = (unevaluated(Change::Raised), unevaluated(Change::Cleared));
+    scene.publish(&[late("web-1"), late("web-2"), cleared, raised, ended]).await;
     scene.until("the open one is told", |got| !got.is_empty()).await;
-    running.until("the other is not", |dispatching| dispatching.figures().kept_back.len() == 2).await;
-    let kept_back = running.shared.dispatching.figures().kept_back;
-    assert_eq!(kept_back, BTreeMap::from([("began_untold", 1), ("late", 1)]));
+    let kept_back = |dispatching: &Dispatching| dispatching.figures().kept_back;
+    running.until("others are not", |dispatching| kept_back(dispatching).values().sum::<u64>() == 4).await;
+    let kept_back = kept_back(&running.shared.dispatching);
+    assert_eq!(kept_back, BTreeMap::from([("began_untold", 2), ("late", 2)]));
     let got: Vec<String> = scene.receiver.got().iter().map(headline).collect();
     assert_eq!(got, ["ok: \"Critical: web-1: memory is 97.0 %, more than 95.0 %\""]);
     running.stop().await;

@@ -123,7 +123,8 @@ impl<'a> OfHost<'a> {
         (span, test): (Span, &mut BackTest),
     ) -> Result<(), HistoryError> {
         let Some(part) = ends(samples) else { return Ok(()) };
-        for snapshot in self.snapshots(segment, part)? {
+        for mut snapshot in self.snapshots(segment, part)? {
+            snapshot.interval_ms = interval_ms(segment, snapshot.interval_ms);
             self.take(Arc::new(snapshot), None, span, test);
         }
         Ok(())
@@ -170,7 +171,7 @@ impl<'a> OfHost<'a> {
                 boot_id: boot_id.to_owned(),
                 captured_at_us: sample.captured_us,
                 monotonic_ms: u64::try_from(sample.monotonic_ms).unwrap_or_default(),
-                interval_ms: sample.interval_ms,
+                interval_ms: interval_ms(segment, sample.interval_ms),
                 processes_left_out: left_out.get(&sample.captured_us).copied().unwrap_or_default(),
                 host_info,
                 ..Snapshot::default()
@@ -291,6 +292,11 @@ impl<'a> OfHost<'a> {
             }
         }
     }
+}
+
+/// How long after a sample the next one is kept, in ms: in a thinned segment, what an agent sent meanwhile is no gap.
+fn interval_ms(segment: &SegmentIndex, of_agent_ms: u32) -> u32 {
+    of_agent_ms.max(segment.resolution().spacing().least_ms())
 }
 
 /// The first and the last time.

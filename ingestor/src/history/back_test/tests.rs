@@ -7,9 +7,11 @@ use fleetps_nats::{Snapshot, snapshot::Process};
 
 use super::{relevant::relevant, *};
 use crate::{
+    IngestorSettings,
     alerts::Severity,
     merge_folder,
     segment::{SegmentRows, seal},
+    tidy_folder,
 };
 
 #[test]
@@ -270,5 +272,50 @@ fn what_is_learned_over_days_is_the_same_in_a_trial_as_on_the_stream() {
         let found: Vec<_> = whole.episodes.iter().map(|it| (it.from_us, it.key.clone(), it.value)).collect();
         assert_eq!(found, raised, "seed {seed}: {sentence}");
         assert!(!raised.is_empty(), "seed {seed}: {sentence}");
+    }
+}
+
+#[test]
+fn where_one_snapshot_a_minute_is_kept_the_others_are_no_gaps_and_as_much_is_learned() {
+    const MINUTE_US: i64 = 60_000_000;
+    let (folder, name): (_, HostName) = (tempfile::tempdir().unwrap(), "h".parse().unwrap());
+    let (from_us, minutes, gone_at): (i64, i64, i64) = (1_700_000_000_000_000, 26 * 60, 26 * 60 - 30);
+    let service = |(pid, unit): (u32, &str)| Process {
+        pid,
+        parent_pid: Some(1),
+        unit: Some(unit.to_owned()),
+        start_ticks: Some(u64::from(pid)),
+        state: 'S',
+        ..Process::default()
+    };
+    let all = [(10, "init.service"), (11, "db.service")];
+    let mut rows = SegmentRows::new(0, 1, 1, from_us);
+    for (sequence, minute) in (1..).zip(0..minutes) {
+        let present = if minute < gone_at { &all[..] } else { &all[..1] };
+        let snapshot = Snapshot {
+            boot_id: "boot".to_owned(),
+            captured_at_us: from_us + minute * MINUTE_US,
+            monotonic_ms: u64::try_from(minute).unwrap() * 60_000 + 3_600_000,
+            interval_ms: 10_000,
+            processes: present.iter().copied().map(service).collect(),
+            ..Snapshot::default()
+        };
+        rows.push(sequence, snapshot.captured_at_us, &name, &snapshot);
+    }
+    seal(folder.path(), &mut rows).unwrap();
+    merge_folder(folder.path()).unwrap();
+    // Every sample is kept for a week, and one a minute for thirty days.
+    let ten_days_later_s = from_us / 1_000_000 + 10 * 86_400;
+    tidy_folder(folder.path(), ten_days_later_s, &IngestorSettings::default()).unwrap();
+    let history = History::open(folder.path()).unwrap();
+    let span = Span { from_us, to_us: from_us + minutes * MINUTE_US };
+    let rule = Rule::parse("r", 0, Severity::Info, "gone for 5m").unwrap();
+    for by_spans in [false, true] {
+        let test = history.back_test_by(std::slice::from_ref(&rule), span, &|_| true, by_spans).unwrap();
+        assert_eq!(test.resolution, Resolution::Minutes);
+        let found: Vec<_> = test.episodes.iter().map(|it| (it.from_us, it.key.clone())).collect();
+        // It was seen last a minute before it was gone, and is missed for more than five.
+        let raised_at_us = from_us + (gone_at + 5) * MINUTE_US;
+        assert_eq!(found, [(raised_at_us, Key::Named("db.service".to_owned()))], "by spans: {by_spans}");
     }
 }
