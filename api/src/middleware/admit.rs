@@ -52,7 +52,9 @@ pub async fn admit(State(people): State<People>, request: Request, next: Next) -
         true => request,
         false => checked_form(&people, &asked, request).await?,
     };
-    if let (Some(accounts), Some(credential), true) = (people.accounts(), &asked.credential, asked.is_use) {
+    // One that has ended is not used any more: a use would revive it.
+    let used = asked.credential.as_ref().filter(|_| asked.is_use && asked.principal.is_some());
+    if let Some((accounts, credential)) = people.accounts().zip(used) {
         accounts.note_use(credential);
     }
     let response = next.run(request).await;

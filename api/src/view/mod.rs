@@ -9,7 +9,7 @@
 //! of its relatives; `silences` are silences and routes in words and in forms, `channels` the fields of their form and
 //! what became of notifications; `alert_on` are the rules that pages propose; `audit`, `alerts`, `commands`, `events`, `restart_loops`, `growth`, `diff`,
 //! `top` and `search` make the tables of their pages. `cells` has
-//! the cells that tables of processes share, `sums` the line above them.
+//! the cells that tables of processes share, `sums` the line above them, `sums_over_hosts` a row of several hosts'.
 
 pub mod alert_on;
 pub mod alerts;
@@ -43,6 +43,7 @@ pub mod span;
 mod sparkline;
 pub mod subject;
 pub mod sums;
+mod sums_over_hosts;
 pub mod system;
 pub mod table;
 pub mod time_field;

@@ -11,11 +11,10 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
 
 use super::{
-    Column, ProcessFacts,
-    busiest::SumsOverHosts,
-    cells,
+    Column, ProcessFacts, cells,
     facts::Sums,
     query::{FilterText, quoted},
+    sums_over_hosts::SumsOverHosts,
     table::{Cell, Head, Row, Table},
     travel::host_at,
     when::TimeParam,

@@ -278,10 +278,12 @@ async fn a_session_ends_when_nothing_is_asked_in_it() {
         }
     };
     tokio::time::timeout(PATIENCE, ended).await.unwrap();
+    // Trying it does not revive it.
+    assert!(!anna.is_in().await);
     assert!(!anna.is_in().await);
 
     // Nor is what an open page asks by itself.
-    anna.sign_in("anna", PASSWORD).await;
+    assert_eq!(anna.sign_in("anna", PASSWORD).await.status, StatusCode::SEE_OTHER);
     assert!(anna.is_in().await);
     let is_refreshed = async || {
         let request = Request::get("/account").header("x-fleetps-by-itself", "1");

@@ -64,8 +64,8 @@ async fn from_the_first_link_to_a_token(scripts: bool) {
     send(&browser, &[("main [name=name]", "bert")], "main form button").await;
     let for_bert = says(&browser, "#link", "/welcome/").await;
     if scripts {
-        browser.click("button[data-copy='#link']").await;
-        says(&browser, "button[data-copy='#link']", "Copied").await;
+        browser.click("button[data-copy-of='link']").await;
+        says(&browser, "button[data-copy-of='link']", "Copied").await;
     }
     send(&browser, &[], "form[action='/sign-out'] button").await;
     says(&browser, "h1", "Sign in").await;

@@ -125,9 +125,20 @@ async fn python_reads_everything_while_the_ingestor_runs() {
         publisher.publish().await;
     }
     fixture.until_count("SELECT count(*) FROM host_sample", 10).await;
+    // Written after the segments have their names.
+    let attach = fixture.history().join(ATTACH_SQL);
+    until("attach.sql", || {
+        let connection = Connection::open_in_memory().unwrap();
+        let text = std::fs::read_to_string(&attach).unwrap_or_default();
+        let count = "SELECT count(*) FROM host_sample";
+        let found =
+            connection.execute_batch(&text).and_then(|()| connection.query_row(count, [], |row| row.get(0)));
+        found.is_ok_and(|found: u64| found == 10)
+    })
+    .await;
     let python = Command::new("python3")
         .args(["-c", PYTHON])
-        .arg(fixture.history().join(ATTACH_SQL))
+        .arg(&attach)
         .args([captured_at_us(3), captured_at_us(5)].map(|us| us.to_string()))
         // Another folder than the ingestor's.
         .current_dir(std::env::temp_dir())
