@@ -40,6 +40,8 @@ start_again() {
 after_install() {
   add_user fleetps-agent
   add_user fleetps-control
+  # To read what units write.
+  if getent group systemd-journal >/dev/null; then usermod --append --groups systemd-journal fleetps-control || true; fi
   remove_earlier
   [ -d /run/systemd/system ] || return 0
   systemctl daemon-reload

@@ -311,6 +311,11 @@ impl Url {
         Self::of(&["hosts", host, "commands"])
     }
 
+    /// How a unit of a host is, for programs.
+    pub fn unit(host: &str, unit: &str) -> Self {
+        Self::of(&["hosts", host, "units", unit])
+    }
+
     /// The top users.
     pub fn top() -> Self {
         Self::of(&["top"])

@@ -6,6 +6,7 @@ use fleetps_nats::{
 };
 
 use super::{
+    journal::Journal,
     procfs::{self, Stat, UserBook},
     refusal::Refusal,
     rules_file::{Rules, RulesError, RulesFile},
@@ -78,7 +79,7 @@ pub async fn explain(file: &RulesFile, question: &Question) -> Result<Explained,
 type Answered = (String, Result<String, Refusal>, Option<String>);
 
 async fn about_unit(rules: &Rules, action: UnitAction, name: &UnitName) -> Answered {
-    let units = Units { address: None, job_within: std::time::Duration::ZERO };
+    let units = Units { address: None, job_within: std::time::Duration::ZERO, journal: Journal::default() };
     let (subject, note) = match units.subject(action, name, &Own::default()).await {
         Ok(subject) => (subject, None),
         Err(refusal) => {

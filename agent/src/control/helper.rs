@@ -17,6 +17,7 @@ use fleetps_nats::{
 
 use super::{
     clock,
+    journal::Journal,
     ledger::{Followed, Ledger},
     procfs::{self, UserBook},
     rate::Rate,
@@ -47,6 +48,8 @@ pub struct HelperOptions {
     pub bus: Option<String>,
     /// How long a job of systemd may take.
     pub job_within: Duration,
+    /// The program that reads the journal, as in `journalctl`.
+    pub journal: PathBuf,
     /// The helper's own folder; without one it forgets at its end which control key it trusts.
     pub state: Option<PathBuf>,
 }
@@ -94,19 +97,25 @@ struct Terms {
 impl HelperOptions {
     /// The usual, with this settings file.
     pub fn new(config: impl Into<PathBuf>) -> Self {
-        Self { config: config.into(), bus: None, job_within: JOB_WITHIN, state: None }
+        Self {
+            config: config.into(),
+            bus: None,
+            job_within: JOB_WITHIN,
+            journal: Journal::default().0,
+            state: None,
+        }
     }
 }
 
 impl Helper {
     /// A new run, which knows no ticket yet.
     pub fn new(options: HelperOptions) -> Self {
-        let HelperOptions { config, bus, job_within, state } = options;
+        let HelperOptions { config, bus, job_within, journal, state } = options;
         let trust = Trust::kept_in(state.map(|folder| folder.join(TRUSTED)));
         trust.read();
         Self {
             file: RulesFile::new(config),
-            units: Units { address: bus, job_within },
+            units: Units { address: bus, job_within, journal: Journal(journal) },
             users: UserBook::new(),
             trust,
             state: Mutex::default(),
@@ -221,7 +230,7 @@ impl Helper {
         match what {
             What::Unit { action, unit } => {
                 let Terms { rules, asker, until } = &terms;
-                self.units.execute((action, &unit), &rules.policy, &own(*asker), *until, report).await;
+                self.units.execute((action, &unit), rules, &own(*asker), *until, report).await;
             }
             What::Signal { signal, process } => self.signal(signal, process, terms, report).await,
         }

@@ -23,6 +23,7 @@ mod clock;
 mod explain;
 mod helper;
 mod jobs;
+mod journal;
 mod ledger;
 mod listener;
 mod polkit;

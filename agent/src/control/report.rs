@@ -12,12 +12,14 @@ use super::{clock, refusal::Refusal};
 pub(super) struct Report {
     id: CommandId,
     taken_at: Duration,
+    /// What the unit wrote meanwhile; told at the end.
+    pub(super) output: Vec<String>,
     state: watch::Sender<Option<Progress>>,
 }
 
 impl Report {
     pub(super) fn new(id: CommandId, state: watch::Sender<Option<Progress>>) -> Self {
-        Self { id, taken_at: clock::now(), state }
+        Self { id, taken_at: clock::now(), output: Vec::new(), state }
     }
 
     /// It is in `stage`, and goes on.
@@ -38,7 +40,7 @@ impl Report {
 
     fn end(&self, progress: Progress) {
         let took_ms = clock::now().saturating_sub(self.taken_at).as_millis();
-        self.send(Progress { took_ms: u64::try_from(took_ms).ok(), ..progress });
+        self.send(Progress { took_ms: u64::try_from(took_ms).ok(), output: self.output.clone(), ..progress });
     }
 
     fn send(&self, progress: Progress) {

@@ -29,6 +29,8 @@ pub(super) struct Rules {
     pub pinned: Option<String>,
     /// What is allowed.
     pub policy: Policy,
+    /// How many of the last lines that a unit wrote are told.
+    pub output_lines: usize,
 }
 
 /// The file cannot be used.
@@ -80,6 +82,7 @@ impl RulesFile {
             host: file.host.unwrap_or_else(machine_name),
             pinned: file.remote.control_key,
             policy: file.commands.policy(),
+            output_lines: file.commands.output_lines,
         })
     }
 }

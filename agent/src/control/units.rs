@@ -1,6 +1,6 @@
 //! Actions on units of systemd.
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use fleetps_nats::command::{Reason, Sight, Stage, UnitAction, UnitName};
 
@@ -8,9 +8,11 @@ use super::{
     bus::Manager,
     clock,
     jobs::Jobs,
+    journal::Journal,
     procfs::Stat,
     refusal::Refusal,
     report::Report,
+    rules_file::Rules,
     verdict::{UnitState, verdict},
 };
 use crate::policy::{Policy, UnitSubject};
@@ -56,19 +58,21 @@ pub(super) struct Units {
     pub address: Option<String>,
     /// How long a job may take.
     pub job_within: Duration,
+    /// Where units write to.
+    pub journal: Journal,
 }
 
 impl Units {
-    /// Executes `action`, if `policy` allows it and it is not later than `until`.
+    /// Executes `action`, if the `rules` allow it and it is not later than `until`.
     pub(super) async fn execute(
         &self,
         (action, name): (UnitAction, &UnitName),
-        policy: &Policy,
+        rules: &Rules,
         own: &Own,
         until: Duration,
-        report: Report,
+        mut report: Report,
     ) {
-        let (manager, before, line) = match self.prepare(action, name, policy, own).await {
+        let (manager, before, line) = match self.prepare(action, name, &rules.policy, own).await {
             Ok(prepared) => prepared,
             Err(refusal) => return report.ends_for(Stage::Refused, refusal),
         };
@@ -81,7 +85,16 @@ impl Units {
             let refusal = Refusal::new(Reason::Expired, "systemd did not answer in time");
             return report.ends_for(Stage::Expired, refusal);
         }
-        match self.job(action, &manager, jobs, &before, &report).await {
+        let began = SystemTime::now();
+        let mut ended = self.job(action, &manager, jobs, &before, &report).await;
+        match self.journal.tail(&before.id, rules.output_lines, began).await {
+            Ok(output) => report.output = output,
+            Err(problem) => {
+                let detail = ended.as_mut().unwrap_or_else(|refusal| &mut refusal.detail);
+                detail.push_str(&format!("; what it wrote cannot be read: {problem}"));
+            }
+        }
+        match ended {
             Ok(detail) => report.ends(Stage::Done, detail, None),
             // Refused by polkit: nothing has happened.
             Err(refusal) if refusal.reason == Reason::Denied => report.ends_for(Stage::Refused, refusal),

@@ -119,6 +119,8 @@ pub(super) fn install(config: &Path, state: &Path, sees_disk_io: bool) -> Result
 /// Installs the control helper, which runs as `user`, and its rule of polkit. The agent is installed already.
 pub(super) fn install_control(user: &str, rule: &str) -> Result<(), ServiceError> {
     make_user(user)?;
+    // To read what units write; where there is no such group, the end of a command says that it cannot.
+    let _ = run("usermod", &["--append", "--groups", JOURNAL_GROUP, user]);
     for (name, text) in CONTROL_UNITS {
         if !is_packaged() {
             write(&Path::new(PACKAGED_UNITS).join(name), text)?;
@@ -204,6 +206,9 @@ pub(super) fn control_state() -> PathBuf {
 pub(super) fn polkit_file() -> PathBuf {
     Path::new(POLKIT_FOLDER).join(POLKIT_FILE)
 }
+
+/// Who may read the journal of systemd.
+const JOURNAL_GROUP: &str = "systemd-journal";
 
 fn make_user(user: &str) -> Result<(), ServiceError> {
     if run("id", &["--user", user]).is_err() {

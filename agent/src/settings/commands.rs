@@ -3,7 +3,7 @@
 
 use std::path::PathBuf;
 
-use fleetps_nats::bounds;
+use fleetps_nats::{bounds, command::MAX_OUTPUT_LINES};
 
 use crate::policy::{Policy, SignalRule, UnitRule};
 
@@ -23,6 +23,9 @@ fleetps_nats::settings! {
         /// Processes that the fleet may signal, a line each: the signals or *, then user:NAME, unit:PATTERN or both, as in
         /// "TERM,HUP user:www-data" or "* unit:app-*.service".
         pub signals: Vec<SignalRule> = Vec::new(), in bounds::length(0..=MAX_RULES, RULES);
+        /// How many of the last lines that a unit wrote to the journal are told to whoever started, stopped, restarted or reloaded it;
+        /// 0 for none. People see them who may see command lines of this host.
+        pub output_lines: usize = 10, in bounds::number(0..=MAX_OUTPUT_LINES, "a page has room for these");
         /// The socket of the control helper.
         pub socket: PathBuf = PathBuf::from("/run/fleetps-control/socket");
     }

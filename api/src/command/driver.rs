@@ -219,6 +219,7 @@ impl Driver {
         let parts = [gone, &progress.detail];
         let detail = parts.into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join(" ");
         let step = Step::now(progress.stage.into()).because(progress.reason).saying(detail);
+        let step = step.with_output(progress.output);
         self.enter_surely(record, step).await;
     }
 

@@ -3,6 +3,7 @@
 //! * `order` is what a person asks for, `record` is one command to one host with every state that it was in, `store` keeps the records in the broker;
 //! * `driver` sends one command and follows it, over the `line` to its host; `settle` finds out what became of one whose
 //!   host was lost; `plan` does several; `room` bounds how many there are at once;
+//! * `look` asks how a unit is, which changes nothing, so that nothing of it is signed or written down;
 //! * `left_over` takes over what a server that has ended did not finish.
 //!
 //! A host executes a command only with a ticket that its own helper gave out (`fleetps_nats::command`). So nothing here can
@@ -11,6 +12,7 @@
 mod driver;
 mod left_over;
 mod line;
+mod look;
 mod order;
 mod plan;
 mod record;
@@ -30,9 +32,10 @@ use std::{
 
 use async_nats::Client;
 use fleetps_nats::{
+    HostName,
     agent_settings::ControlKey,
     audit::{AuditEntry, Outcome},
-    command::CommandId,
+    command::{CommandId, Sight, UnitName},
     error_chain, now_us,
 };
 use futures_util::{StreamExt, TryStreamExt, stream};
@@ -40,6 +43,7 @@ use parking_lot::RwLock;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
+pub use look::NotLooked;
 pub use order::{NotAsked, Order, OrderTarget};
 pub use plan::Pace;
 pub use record::{CommandRecord, PlanPlace, State, Step, Was, without_command_line};
@@ -149,6 +153,15 @@ impl Commands {
     pub async fn order(&self, order: Order) -> Result<CommandId, NotAsked> {
         let open = self.0.read().clone().ok_or(NotAsked::NotKnown)?;
         tokio::spawn(async move { open.order(order).await }).await?
+    }
+
+    /// How a unit of `host` is, as its control helper says.
+    ///
+    /// # Errors
+    /// When the host is not there, does not let it be asked, or the broker is away.
+    pub async fn look(&self, host: &HostName, unit: UnitName) -> Result<Sight, NotLooked> {
+        let client = self.0.read().as_ref().map(|open| open.driver.client.clone());
+        look::look(&client.ok_or(NotLooked::NotKnown)?, host, unit).await
     }
 
     /// Cancels those of these commands that were not sent yet, and returns how many these were; also when the client that asks

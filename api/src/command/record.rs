@@ -98,6 +98,9 @@ pub struct Step {
     /// How the unit was just before it was to be restarted, so that a restart can be told from none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub before: Option<UnitBefore>,
+    /// What the unit wrote to its host's journal meanwhile, the last lines. It comes from the host.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub output: Vec<String>,
 }
 
 /// What changes when a unit is restarted, as the host said before.
@@ -211,7 +214,15 @@ impl From<Stage> for State {
 impl Step {
     /// A step that is taken now.
     pub fn now(state: State) -> Self {
-        Self { state, at_us: now_us(), reason: None, detail: String::new(), by: None, before: None }
+        Self {
+            state,
+            at_us: now_us(),
+            reason: None,
+            detail: String::new(),
+            by: None,
+            before: None,
+            output: Vec::new(),
+        }
     }
 
     /// The same of a unit that was like this before.
@@ -226,6 +237,12 @@ impl Step {
         let mut detail = detail.into();
         detail.truncate(detail.floor_char_boundary(MAX_DETAIL_BYTES));
         Self { detail, ..self }
+    }
+
+    /// The same with what the unit wrote.
+    #[must_use]
+    pub fn with_output(self, output: Vec<String>) -> Self {
+        Self { output, ..self }
     }
 
     /// The same with the host's reason.
@@ -258,6 +275,7 @@ impl CommandRecord {
             detail: String::new(),
             by: None,
             before: None,
+            output: Vec::new(),
         };
         self.steps.last().unwrap_or(NONE)
     }
@@ -311,6 +329,13 @@ impl CommandRecord {
         self.enter(step);
         self.is_over = true;
         true
+    }
+
+    /// The same for people who may not see what units of its host write.
+    #[must_use]
+    pub fn without_output(&self) -> Self {
+        let steps = self.steps.iter().cloned().map(|step| step.with_output(Vec::new()));
+        Self { steps: steps.collect(), ..self.clone() }
     }
 
     /// The id by which people ask for it: its plan's, where it is a part of one.

@@ -5,7 +5,10 @@ use axum::{
     http::request::Parts,
     response::{IntoResponse, Response},
 };
-use fleetps_nats::{HostName, command::CommandId};
+use fleetps_nats::{
+    HostName,
+    command::{CommandId, UnitName},
+};
 
 use crate::{query::BadParameter, refusal::Refusal};
 
@@ -20,6 +23,15 @@ pub struct ProcessPath {
     pub host: HostName,
     /// The process id.
     pub pid: u32,
+}
+
+/// The host and the unit in the path.
+#[derive(Debug, Clone)]
+pub struct UnitPath {
+    /// The host.
+    pub host: HostName,
+    /// The unit.
+    pub unit: UnitName,
 }
 
 /// The command that the path names. Text that is no id is refused as an unknown one.
@@ -87,6 +99,17 @@ impl<S: Send + Sync> FromRequestParts<S> for Host {
     }
 }
 
+impl<S: Send + Sync> FromRequestParts<S> for UnitPath {
+    type Rejection = Response;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Response> {
+        let places =
+            RawPathParams::from_request_parts(parts, state).await.map_err(IntoResponse::into_response)?;
+        let read = || Ok(Self { host: host(&places)?, unit: unit(&places)? });
+        read().map_err(|refusal: Refusal| refusal.into_response())
+    }
+}
+
 impl<S: Send + Sync> FromRequestParts<S> for ProcessPath {
     type Rejection = Response;
 
@@ -106,6 +129,12 @@ fn host(places: &RawPathParams) -> Result<HostName, Refusal> {
 fn pid(places: &RawPathParams) -> Result<u32, BadParameter> {
     let text = place(places, "pid");
     text.parse().map_err(|_| BadParameter::new("pid", text, "a process id, a whole number"))
+}
+
+fn unit(places: &RawPathParams) -> Result<UnitName, BadParameter> {
+    let text = place(places, "unit");
+    UnitName::of_person(text)
+        .map_err(|_| BadParameter::new("unit", text, "a unit of systemd, as in nginx.service"))
 }
 
 fn place<'a>(places: &'a RawPathParams, name: &str) -> &'a str {

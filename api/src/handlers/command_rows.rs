@@ -2,7 +2,10 @@
 
 use std::sync::Arc;
 
-use fleetps_nats::command::{CommandId, ProcessId, Reason, Signal, UnitAction, What};
+use fleetps_nats::{
+    HostName,
+    command::{CommandId, ProcessId, Reason, Sight, Signal, UnitAction, UnitName, What},
+};
 use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::{Value as Json, json};
@@ -89,8 +92,44 @@ struct StepRow {
     reason: Option<Reason>,
     /// The reason as a sentence, and what else there is to say.
     words: String,
+    /// What the unit wrote to its host's journal meanwhile, the last lines; empty also for people who may not see command lines.
+    output: Vec<String>,
 }
 
+/// How a unit is now, as its host says.
+#[derive(Serialize, JsonSchema)]
+pub struct Unit {
+    host: String,
+    unit: String,
+    /// Whether systemd of the host knows it; what follows is empty otherwise.
+    exists: bool,
+    /// As in `active (running)`; null where the unit does not exist.
+    state: Option<String>,
+    /// Since when it has this state, by the host's clock.
+    since: Option<Time>,
+    /// The main process of a service that runs.
+    main_pid: Option<u32>,
+    /// How it ended last, and what it says of itself; empty where there is nothing to say.
+    detail: String,
+}
+
+impl Unit {
+    /// A unit as it was seen.
+    pub fn of(host: &HostName, unit: &UnitName, sight: Sight) -> Self {
+        let Sight { exists, state, since_us, main_pid, detail } = sight;
+        Self {
+            host: host.to_string(),
+            unit: unit.to_string(),
+            exists,
+            state: exists.then_some(state),
+            since: since_us.map(Time),
+            main_pid,
+            detail,
+        }
+    }
+}
+
+shape!(Unit);
 shape!(Command);
 shape!(CommandList);
 
@@ -145,6 +184,7 @@ impl CommandRow {
             at: Time(step.at_us),
             reason: step.reason,
             words: step.words(),
+            output: step.output.clone(),
         };
         Self {
             id: record.id.to_string(),

@@ -12,11 +12,11 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use serde_json::{Value as Json, json};
 use tokio::time::Instant;
 
-use super::command_rows::{Command, CommandList};
+use super::command_rows::{Command, CommandList, Unit};
 use crate::{
     answer::{Answer, OrAccepted},
     command::{CommandRecord, Pace},
-    extract::{CommandPath, Host, Query},
+    extract::{CommandPath, Host, Query, UnitPath},
     query::{
         parameter::{self, Count, Value, is_default},
         parameters,
@@ -215,6 +215,12 @@ pub fn each_once(hosts: Vec<HostName>) -> Result<Vec<HostName>, Refusal> {
         Some(twice) => Err(bad(format!("{twice} is named twice"), "name each host once")),
         None => Ok(hosts),
     }
+}
+
+/// How a unit of a host is.
+pub async fn unit(scoped: ScopedFleet, UnitPath { host, unit }: UnitPath) -> Result<Answer<Unit>, Refusal> {
+    let sight = scoped.unit(&host, unit.clone()).await?;
+    Ok(Answer::of(&Unit::of(&host, &unit, sight)))
 }
 
 /// What becomes of a command.

@@ -194,7 +194,7 @@ fn shared_refusals(problem: &Json) -> Json {
     };
     let everything =
         Takes { looks_at_hosts: true, path: Vec::new(), query: Vec::new(), body: vec![("", Json::Null)] };
-    all_refusals(&everything, true, true, true).into_iter().map(of).collect()
+    all_refusals(&everything, true, (true, true), true).into_iter().map(of).collect()
 }
 
 /// The refusals of a route, which are all `{error, hint}`.
@@ -224,14 +224,15 @@ fn words_for_hosts(status: u16) -> Option<&'static str> {
 fn all_refusals_of(route: &Listed) -> [(u16, &'static str, bool); 14] {
     let needs_person = route.action != Permission::Anything;
     let is_change = route.method != Method::GET;
-    all_refusals(&route.operation.takes, needs_person, is_change, route.is_for_hosts_only())
+    let asks_hosts = route.action == Permission::Command;
+    all_refusals(&route.operation.takes, needs_person, (is_change, asks_hosts), route.is_for_hosts_only())
 }
 
 /// Every refusal, and whether a route has it that takes this.
 fn all_refusals(
     takes: &Takes,
     needs_person: bool,
-    changes: bool,
+    (changes, asks_hosts): (bool, bool),
     is_of_hosts: bool,
 ) -> [(u16, &'static str, bool); 14] {
     [
@@ -246,8 +247,8 @@ fn all_refusals(
         (408, "The body was not sent in time.", !takes.body.is_empty()),
         (
             409,
-            "The question was cancelled, or what is to be changed is another by now.",
-            !takes.body.is_empty() || (changes && !takes.path.is_empty()),
+            "The question was cancelled, what is to be changed is another by now, or the host does not allow it.",
+            !takes.body.is_empty() || asks_hosts || (changes && !takes.path.is_empty()),
         ),
         (411, "The length of the body is not known.", is_of_hosts),
         (413, "The body is too long.", changes),

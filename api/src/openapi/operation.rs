@@ -15,7 +15,7 @@ use crate::{
     auth::{ClientInfo, Person, Principal},
     extract::{
         AlertId, ChannelId, CommandPath, DeliveryId, Host, JsonBody, JsonShape, ProcessPath, Query, RuleId,
-        SilenceId,
+        SilenceId, UnitPath,
     },
     query::{Parameter, Parameters},
     scoped_fleet::ScopedFleet,
@@ -57,6 +57,13 @@ impl Argument for ProcessPath {
     fn describe(takes: &mut Takes) {
         takes.path.push(Parameter::of("host", "The name of the host.", |path: &Self| &path.host));
         takes.path.push(Parameter::of("pid", "The process id.", |path: &Self| &path.pid));
+    }
+}
+
+impl Argument for UnitPath {
+    fn describe(takes: &mut Takes) {
+        takes.path.push(Parameter::of("host", "The name of the host.", |path: &Self| &path.host));
+        takes.path.push(Parameter::of("unit", "The unit, as in nginx.service.", |path: &Self| &path.unit));
     }
 }
 

@@ -6,7 +6,11 @@
 
 use std::fmt;
 
-use fleetps_nats::{HostName, command::CommandId, host::MAX_HOST_BYTES};
+use fleetps_nats::{
+    HostName,
+    command::{CommandId, UnitName},
+    host::MAX_HOST_BYTES,
+};
 use serde::{
     Deserializer, Serializer,
     de::{Error, SeqAccess, Visitor},
@@ -262,6 +266,21 @@ impl Value for CommandId {
 
     fn schema() -> Json {
         json!({"type": "string", "pattern": "^[a-z2-7]{26}$"})
+    }
+}
+
+impl Value for UnitName {
+    fn read(given: &str) -> Result<Self, String> {
+        Self::of_person(given).map_err(|_| "a unit of systemd, as in nginx.service".to_owned())
+    }
+
+    fn written(&self) -> String {
+        self.to_string()
+    }
+
+    // Without the suffix of a kind it is a service.
+    fn schema() -> Json {
+        json!({"type": "string", "pattern": "^[A-Za-z0-9:_\\\\@][A-Za-z0-9:_.\\\\@-]*[A-Za-z0-9:_]$", "maxLength": 247})
     }
 }
 

@@ -245,6 +245,7 @@ fn of_commands() -> Vec<Route> {
             .shows_command_lines(),
         json("/api/v1/commands/{id}", SeeHosts, "What became of a command, or of a plan", commands_json::one)
             .shows_command_lines(),
+        json("/api/v1/hosts/{host}/units/{unit}", Command, "How a unit of a host is", commands_json::unit),
         post_json(
             "/api/v1/hosts/{host}/commands",
             Command,

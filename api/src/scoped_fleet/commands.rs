@@ -6,7 +6,7 @@ use axum::http::StatusCode;
 use fleetps_ingestor::history::Scope;
 use fleetps_nats::{
     HostName,
-    command::{CommandId, MAX_WHY_BYTES, ProcessId, What},
+    command::{CommandId, MAX_WHY_BYTES, ProcessId, Sight, UnitName, What},
     error_chain,
     snapshot::Process,
 };
@@ -15,7 +15,7 @@ use tokio::sync::watch;
 use super::ScopedFleet;
 use crate::{
     authz::{Decision, Permission, permission_of},
-    command::{CommandRecord, NotAsked, Order, OrderTarget, Pace, StoreError, Was},
+    command::{CommandRecord, NotAsked, NotLooked, Order, OrderTarget, Pace, StoreError, Was},
     refusal::Refusal,
 };
 
@@ -120,7 +120,19 @@ impl ScopedFleet {
         all.retain(|record| scope.sees(&record.host) && host.is_none_or(|host| record.host == *host));
         let total = all.len();
         all.truncate(limit);
-        (all, total)
+        (self.with_output_as_seen(all), total)
+    }
+
+    /// What units write may say as much as command lines do, and is for the same people.
+    fn with_output_as_seen(&self, records: Vec<Arc<CommandRecord>>) -> Vec<Arc<CommandRecord>> {
+        let as_seen = |record: Arc<CommandRecord>| {
+            let has_output = record.steps.iter().any(|step| !step.output.is_empty());
+            match has_output && !self.sees_command_lines(&record.host) {
+                true => Arc::new(record.without_output()),
+                false => record,
+            }
+        };
+        records.into_iter().map(as_seen).collect()
     }
 
     /// What became of a command: of one host, or of each in a plan, as far as the person may see them.
@@ -133,8 +145,17 @@ impl ScopedFleet {
         found.retain(|record| scope.sees(&record.host));
         match found.is_empty() {
             true => Err(Refusal::no_such_command(id.as_str())),
-            false => Ok(found),
+            false => Ok(self.with_output_as_seen(found)),
         }
+    }
+
+    /// How a unit of a host is now, for people who may command the host.
+    ///
+    /// # Errors
+    /// When the host is unknown or may not be commanded, or does not say it.
+    pub async fn unit(&self, host: &HostName, unit: UnitName) -> Result<Sight, Refusal> {
+        self.check_may_command(host)?;
+        Ok(self.shared.commands.look(host, unit).await?)
     }
 
     /// Tells of every change of commands, by a number that grows.
@@ -182,6 +203,23 @@ fn check_count(count: usize) -> Result<(), Refusal> {
             let error = format!("an order is for 1 to {MAX_TARGETS} commands, and this is for {count}");
             Err(Refusal::new(StatusCode::BAD_REQUEST, error, "name the hosts, or send several orders"))
         }
+    }
+}
+
+impl From<NotLooked> for Refusal {
+    fn from(error: NotLooked) -> Self {
+        let (status, hint) = match &error {
+            NotLooked::NotKnown => (
+                StatusCode::SERVICE_UNAVAILABLE,
+                "ask again in a second; a server without a broker asks none",
+            ),
+            NotLooked::NoAnswer(_) => (
+                StatusCode::SERVICE_UNAVAILABLE,
+                "ask again when the host is up; hosts answer where [control] of agent.toml is on",
+            ),
+            NotLooked::Refused { .. } => (StatusCode::CONFLICT, "docs/control.md says what a host allows"),
+        };
+        Self::new(status, error.to_string(), hint)
     }
 }
 

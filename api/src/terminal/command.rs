@@ -10,7 +10,7 @@ use super::{
     field::{Field, Form, rows},
     table::render,
 };
-use crate::{config::Config, live::now_us, url::Url};
+use crate::{config::Config, display::visible, live::now_us, url::Url};
 
 const COMMANDS: [Field; 6] = [
     Field::new("id", "ID", Form::Text),
@@ -27,6 +27,14 @@ const STEPS: [Field; 4] = [
     Field::new("state", "STATE", Form::Text),
     Field::new("words", "DETAIL", Form::Text),
 ];
+const UNITS: [Field; 6] = [
+    Field::new("host", "HOST", Form::Text),
+    Field::new("unit", "UNIT", Form::Text),
+    Field::new("state", "STATE", Form::Text),
+    Field::new("since", "FOR", Form::Age),
+    Field::new("main_pid", "PID", Form::Id),
+    Field::new("detail", "DETAIL", Form::Text),
+];
 /// How long one answer is waited for; the server holds it back that long, and then it is asked for again.
 const WAIT: &str = "30s";
 
@@ -41,6 +49,8 @@ pub enum CommandCommand {
     Restart(UnitArgs),
     /// Have a unit reload its configuration
     Reload(UnitArgs),
+    /// Show how a unit is
+    Status(StatusArgs),
     /// Send a signal to a process: TERM, KILL, HUP, INT, QUIT, USR1, USR2, STOP or CONT
     Signal(SignalArgs),
     /// List the latest commands
@@ -74,6 +84,19 @@ pub struct UnitArgs {
     stop_after: usize,
     #[command(flatten)]
     common: Common,
+}
+
+/// A unit to look at.
+#[derive(Debug, Args)]
+pub struct StatusArgs {
+    /// The host, or several with commas between
+    #[arg(id = "of_hosts", value_name = "HOST", value_delimiter = ',', required = true)]
+    hosts: Vec<String>,
+    /// The unit, as in nginx.service
+    unit: String,
+    /// The server to ask
+    #[command(flatten)]
+    asked: Asked,
 }
 
 /// A signal to a process.
@@ -124,6 +147,7 @@ pub fn command(config: &Config, command: &CommandCommand) -> anyhow::Result<()> 
         CommandCommand::Stop(args) => unit(config, "stop", args),
         CommandCommand::Restart(args) => unit(config, "restart", args),
         CommandCommand::Reload(args) => unit(config, "reload", args),
+        CommandCommand::Status(args) => status(config, args),
         CommandCommand::Signal(args) => signal(config, args),
         CommandCommand::List { host, asked } => {
             let of_host = host.iter().map(|host| ("host", host.clone())).collect::<Vec<_>>();
@@ -146,6 +170,28 @@ fn unit(config: &Config, action: &str, args: &UnitArgs) -> anyhow::Result<()> {
     (body["hosts"], body["parallel"], body["stop_after"]) =
         (json!(hosts), json!(parallel), json!(stop_after));
     send(config, &Url::commands().api(), body, common)
+}
+
+/// Shows how the unit is on each host, also where some do not say it.
+fn status(config: &Config, args: &StatusArgs) -> anyhow::Result<()> {
+    let StatusArgs { hosts, unit, asked } = args;
+    let unit = UnitName::of_person(unit)?;
+    let (mut seen, mut silent) = (Vec::new(), Vec::new());
+    for host in hosts {
+        match asked.answer(config, (Method::GET, &Url::unit(host, unit.as_str()).api(), None)) {
+            Ok(answer) => seen.push(answer),
+            Err(error) => silent.push(format!("{host}: {error:#}")),
+        }
+    }
+    asked.write(&json!({"units": seen}), |answer| {
+        let now_us = now_us();
+        let cells = rows(answer, "units")
+            .iter()
+            .map(|row| UNITS.iter().map(|field| field.cell(row, now_us)).collect());
+        render(&UNITS.iter().map(Field::heading).collect::<Vec<_>>(), cells)
+    })?;
+    anyhow::ensure!(silent.is_empty(), "{}", silent.join("\n"));
+    Ok(())
 }
 
 fn signal(config: &Config, args: &SignalArgs) -> anyhow::Result<()> {
@@ -197,7 +243,7 @@ fn what(command: &Value) -> String {
     }
 }
 
-/// The commands, and the states that each was in.
+/// The commands, the states that each was in, and what units wrote meanwhile.
 fn steps(answer: &Value) -> String {
     let now_us = now_us();
     let commands = rows(answer, "commands");
@@ -208,5 +254,19 @@ fn steps(answer: &Value) -> String {
             STEPS.iter().map(|field| field.cell(&row, now_us)).collect()
         })
     });
-    table(commands) + "\n" + &render(&STEPS.iter().map(Field::heading).collect::<Vec<_>>(), cells)
+    let steps = render(&STEPS.iter().map(Field::heading).collect::<Vec<_>>(), cells);
+    table(commands) + "\n" + &steps + &written(commands)
+}
+
+/// What the units of commands wrote, under the names of their hosts.
+fn written(commands: &[Value]) -> String {
+    let of_host = |command: &Value| {
+        let lines = rows(command, "steps").iter().flat_map(|step| rows(step, "output"));
+        let lines: String =
+            lines.map(|line| format!("  {}\n", visible(line.as_str().unwrap_or_default()))).collect();
+        (!lines.is_empty()).then(|| {
+            format!("\n{}: written meanwhile\n{lines}", command["host"].as_str().unwrap_or_default())
+        })
+    };
+    commands.iter().filter_map(of_host).collect()
 }

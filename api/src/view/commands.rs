@@ -121,24 +121,35 @@ fn summary(records: &[Arc<CommandRecord>]) -> Cell {
     Cell::field(counted.collect::<Vec<_>>().join(", ")).shaded(shade)
 }
 
-/// The states of one command, the first first.
+/// The states of one command, the first first, each with what its unit wrote.
 fn steps(record: &CommandRecord) -> Table {
-    let row = |(number, step): (usize, &crate::command::Step)| {
+    let rows = |number: usize, step: &crate::command::Step| {
         let words = step.words();
         let cells = vec![
             Cell::moment("when", step.at_us),
             state_cell(step.state),
             Cell::hostile("said", &words, usize::MAX),
         ];
-        Row { id: format!("s-{number}"), cells, ..Row::default() }
+        let first = Row { id: format!("s-{number}"), cells, ..Row::default() };
+        [vec![first], output(number, &step.output)].concat()
     };
     let columns = [("when", "When"), ("status", "State"), ("said", "Detail")];
     Table {
         id: "steps",
         heads: heads(&columns),
-        rows: record.steps.iter().enumerate().map(row).collect(),
+        rows: record.steps.iter().enumerate().flat_map(|(number, step)| rows(number, step)).collect(),
         ..Table::default()
     }
+}
+
+/// What a unit wrote, a row for each line.
+fn output(number: usize, lines: &[String]) -> Vec<Row> {
+    let row = |(line, text): (usize, &String)| {
+        let cells =
+            vec![Cell::new("when", ""), Cell::new("status", ""), Cell::hostile("output", text, usize::MAX)];
+        Row { id: format!("o-{number}-{line}"), cells, ..Row::default() }
+    };
+    lines.iter().enumerate().map(row).collect()
 }
 
 /// The commands of a plan.

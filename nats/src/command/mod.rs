@@ -25,7 +25,7 @@ mod unit_name;
 
 pub use ask::{Allowed, Answer, Ask, MAX_MESSAGE_BYTES, NotAMessage, WAIT};
 pub use order::{BadCommand, Command, DEFAULT_VALID, MAX_TICKET_AGE, MAX_WHO_BYTES, MAX_WHY_BYTES};
-pub use progress::{MAX_DETAIL_BYTES, Progress, Sight, Stage};
+pub use progress::{MAX_DETAIL_BYTES, MAX_OUTPUT_LINE_BYTES, MAX_OUTPUT_LINES, Progress, Sight, Stage};
 pub use random_name::{CommandId, NotARandomName, Ticket};
 pub use reason::Reason;
 pub use target::{ProcessId, Signal, Target, UnitAction, UnknownWord, What};

@@ -6,6 +6,10 @@ use super::{CommandId, Reason};
 
 /// The longest detail, in bytes: what a unit said last fits in.
 pub const MAX_DETAIL_BYTES: usize = 4 << 10;
+/// The most lines of a unit's output that are told: what it says when it does not start fits in.
+pub const MAX_OUTPUT_LINES: usize = 20;
+/// The longest of these lines, in bytes.
+pub const MAX_OUTPUT_LINE_BYTES: usize = 512;
 /// The longest name of a state, in bytes.
 const MAX_STATE_BYTES: usize = 64;
 
@@ -46,6 +50,9 @@ pub struct Progress {
     /// From when it was taken to when it ended, in ms; absent before that.
     #[serde(default)]
     pub took_ms: Option<u64>,
+    /// What the unit wrote to its host's journal since the command began, the last lines; empty where nothing was read.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub output: Vec<String>,
 }
 
 /// How a unit or a process is now.
@@ -74,13 +81,15 @@ impl Stage {
 impl Progress {
     /// A command that is in this stage, without anything else to say.
     pub fn new(id: CommandId, stage: Stage) -> Self {
-        Self { id, stage, reason: None, detail: String::new(), gone: None, took_ms: None }
+        Self { id, stage, reason: None, detail: String::new(), gone: None, took_ms: None, output: Vec::new() }
     }
 
     /// The same with texts of bounded length.
     #[must_use]
     pub fn within_limits(mut self) -> Self {
         cut(&mut self.detail, MAX_DETAIL_BYTES);
+        self.output.drain(..self.output.len().saturating_sub(MAX_OUTPUT_LINES));
+        self.output.iter_mut().for_each(|line| cut(line, MAX_OUTPUT_LINE_BYTES));
         self
     }
 }

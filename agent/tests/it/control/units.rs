@@ -2,7 +2,9 @@
 
 use std::{sync::Arc, time::Duration};
 
-use fleetps_nats::command::{Answer, Ask, Reason, Sight, Stage, Target, UnitAction, What};
+use fleetps_nats::command::{
+    Answer, Ask, MAX_OUTPUT_LINE_BYTES, Reason, Sight, Stage, Target, UnitAction, What,
+};
 
 use super::{
     desk::{Desk, outcome},
@@ -48,6 +50,58 @@ async fn a_unit_is_started_stopped_restarted_and_reloaded_and_seen() {
     }
     let missing = Ask::Look { target: Target::Unit("missing.service".parse().unwrap()) };
     assert_eq!(desk.ask(&missing).await, Answer::Looked(Sight::default()));
+}
+
+/// A program in the place of `journalctl`.
+fn journal(folder: &std::path::Path, script: &str) -> std::path::PathBuf {
+    let program = folder.join("journal");
+    std::fs::write(&program, format!("#!/bin/sh\n{script}\n")).unwrap();
+    std::fs::set_permissions(&program, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    program
+}
+
+#[tokio::test]
+async fn what_a_unit_wrote_last_is_told_with_the_end_of_the_command() {
+    let Some(bus) = Bus::start() else { return };
+    let manager = Manager::start(&bus.address).await;
+    let folder = tempfile::tempdir().unwrap();
+    let asked = folder.path().join("asked");
+    let ended = async |script: &str, rules: &str, job: Job| {
+        *manager.job.lock().unwrap() = job;
+        let program = journal(folder.path(), script);
+        let rules = format!("enabled = true\nunits = [\"* nginx.service\"]\n{rules}");
+        let desk = Desk::start_with(&rules, |options| {
+            (options.bus, options.journal) = (Some(bus.address.clone()), program.clone());
+            options.job_within = JOB_WITHIN;
+        });
+        desk.run(unit(UnitAction::Restart, "nginx.service")).await
+    };
+    // Anything may be in it: the last lines are told, without what moves a cursor.
+    let script =
+        format!("echo \"$@\" > {}; seq 1 5000; printf 'bad \\033[2J\\377\\n%05000d\\n' 7", asked.display());
+    let told = ended(&script, "", Job::Fails).await;
+    assert_eq!(outcome(&told), (Stage::Failed, Some(Reason::JobFailed)));
+    assert_eq!(told.output.len(), 10, "{:?}", told.output);
+    assert_eq!((told.output[0].as_str(), told.output[7].as_str()), ("4993", "5000"));
+    assert_eq!(told.output[8], "bad \u{fffd}[2J\u{fffd}");
+    assert_eq!(told.output[9].len(), MAX_OUTPUT_LINE_BYTES);
+    let asked = std::fs::read_to_string(&asked).unwrap();
+    assert!(asked.contains("--lines=10 --since=@"), "{asked}");
+    assert!(asked.trim_end().ends_with("--unit=nginx.service"), "{asked}");
+    // The host decides how many.
+    assert_eq!(ended("seq 1 50", "output_lines = 2", Job::SaidFirst).await.output, ["49", "50"]);
+    let none = ended("echo no; exit 1", "output_lines = 0", Job::SaidFirst).await;
+    assert!(none.output.is_empty() && !none.detail.contains("cannot be read"), "{none:?}");
+    // Where it cannot be read, the command has its end all the same, and it is said.
+    for (script, problem) in [
+        ("echo 'insufficient permissions' >&2; exit 1", "cannot be read: insufficient permissions"),
+        ("exec sleep 600", "cannot be read: journalctl takes longer"),
+        ("exec yes", "cannot be read: journalctl takes longer"),
+    ] {
+        let told = ended(script, "", Job::SaidFirst).await;
+        assert_eq!(outcome(&told), (Stage::Done, None), "{told:?}");
+        assert!(told.output.is_empty() && told.detail.contains(problem), "{told:?}");
+    }
 }
 
 #[tokio::test]

@@ -41,6 +41,8 @@ pub struct Helper {
     pub sight: Sight,
     /// The stage that a command ends in.
     pub ends: Stage,
+    /// What the unit writes meanwhile.
+    pub writes: Vec<String>,
     /// How many questions are waited before that.
     pub runs_for: usize,
 }
@@ -92,6 +94,9 @@ impl Helper {
         if !progress.stage.is_final() {
             self.runs_for = self.runs_for.saturating_sub(1);
             progress.stage = if self.runs_for == 0 { self.ends } else { Stage::Running };
+            if self.runs_for == 0 {
+                progress.output = self.writes.clone();
+            }
         }
         Answer::Stage(progress.clone())
     }
@@ -123,6 +128,7 @@ impl FakeHost {
             heard: Vec::new(),
             sight: Sight::default(),
             ends: Stage::Done,
+            writes: Vec::new(),
             runs_for: 2,
         };
         let helper = Arc::new(Mutex::new(helper));

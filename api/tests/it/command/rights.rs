@@ -109,7 +109,9 @@ async fn a_token_commands_only_with_the_scope_within_its_groups_and_a_hidden_hos
 async fn what_became_of_a_command_is_seen_by_those_who_see_its_host_and_command_lines_by_fewer() {
     let scene = Scene::start().await;
     let (web, _) = guarded(&scene).await;
-    let _hosts: [FakeHost; 2] = [scene.host("web-01").await, scene.host("db-01").await];
+    let hosts: [FakeHost; 2] = [scene.host("web-01").await, scene.host("db-01").await];
+    let secret = ["started with leaky.jar", "<b>bold</b>\u{202e}"].map(str::to_owned);
+    hosts[0].helper.lock().writes = secret.to_vec();
     let operator = token(&web, "operator", "operator", true).await;
     let process = json!({"boot_id": "boot", "pid": 10, "start_ticks": victim(10).start_ticks});
     let body = json!({"signal": "TERM", "process": process});
@@ -124,7 +126,13 @@ async fn what_became_of_a_command_is_seen_by_those_who_see_its_host_and_command_
     let blind = token(&web, "blind", "viewer:web:no-command-lines", false).await;
     let get = async |token: &str, url: &str| with_token(&web, token, "GET", url, &Value::Null).await;
     let [own, other] = [0, 1].map(|number| format!("/api/v1/commands/{}", ids[number]));
-    assert!(get(&viewer, &own).await.body.contains("leaky.jar"));
+    let seen: Value = serde_json::from_str(&get(&viewer, &own).await.body).unwrap();
+    let last = seen["commands"][0]["steps"].as_array().unwrap().last().unwrap();
+    assert_eq!(last["output"], json!(secret), "{seen}");
+    assert!(seen["commands"][0]["process"]["command_line"].as_str().unwrap().contains("leaky.jar"));
+    let page = get(&viewer, &format!("/commands/{}", ids[0])).await.body;
+    assert!(page.contains("started with leaky.jar") && page.contains("bold"), "{page}");
+    assert!(!page.contains("<b>bold") && !page.contains('\u{202e}'), "{page}");
     assert_eq!(get(&viewer, &other).await.status, StatusCode::NOT_FOUND);
     assert_eq!(with_token(&web, &viewer, "DELETE", &own, &Value::Null).await.status, StatusCode::FORBIDDEN);
     for url in [own, "/api/v1/commands".to_owned(), format!("/commands/{}", ids[0]), "/commands".to_owned()] {

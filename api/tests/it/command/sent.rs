@@ -46,6 +46,47 @@ async fn a_command_goes_its_way_and_each_step_is_shown_and_audited_with_who_and_
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn how_a_unit_is_is_asked_of_its_host_and_neither_signed_nor_audited() {
+    let scene = Scene::start().await;
+    let (web, host) = (scene.web(true).await, scene.host("web-01").await);
+    for known in ["web-01", "web-02"] {
+        web.knows(known);
+    }
+    let url = "/api/v1/hosts/web-01/units/nginx";
+    host.helper.lock().sight = Sight {
+        exists: true,
+        state: "active (running)".to_owned(),
+        since_us: Some(1_700_000_000_000_000),
+        main_pid: Some(42),
+        detail: "result success".to_owned(),
+    };
+    let (status, answer) = web.ask("GET", url, &Value::Null).await;
+    assert_eq!(status, StatusCode::OK, "{answer}");
+    let expected = json!({"host": "web-01", "unit": "nginx.service", "exists": true, "state": "active (running)",
+        "since": "2023-11-14T22:13:20.000000Z", "main_pid": 42, "detail": "result success"});
+    assert_eq!(answer, expected);
+    host.helper.lock().sight = Sight::default();
+    let (_, answer) = web.ask("GET", url, &Value::Null).await;
+    assert_eq!((&answer["exists"], &answer["state"]), (&json!(false), &Value::Null), "{answer}");
+    // One that does not answer, one that does not let itself be asked, one that is unknown, and what is no unit.
+    host.directed(|_, _| Turn::Unanswered);
+    assert_eq!(web.ask("GET", url, &Value::Null).await.0, StatusCode::SERVICE_UNAVAILABLE);
+    let (status, answer) = web.ask("GET", "/api/v1/hosts/web-02/units/nginx", &Value::Null).await;
+    assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE);
+    assert!(answer["error"].as_str().unwrap().contains("no agent"), "{answer}");
+    host.directed(|_, _| Turn::Say(Box::new(Answer::refused(Reason::Off, ""))));
+    let (status, answer) = web.ask("GET", url, &Value::Null).await;
+    assert_eq!(status, StatusCode::CONFLICT);
+    assert!(answer["error"].as_str().unwrap().contains("are off on this host"), "{answer}");
+    let unknown = web.ask("GET", "/api/v1/hosts/nosuch/units/nginx", &Value::Null).await;
+    assert_eq!(unknown.0, StatusCode::NOT_FOUND);
+    let bad = web.ask("GET", "/api/v1/hosts/web-01/units/a%20b", &Value::Null).await;
+    assert_eq!(bad.0, StatusCode::BAD_REQUEST, "{}", bad.1);
+    assert!(scene.audited().await.is_empty() && host.executed().is_empty());
+    scene.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_signal_goes_to_one_process_and_what_it_was_is_kept() {
     let scene = Scene::start().await;
     let (web, host) = (scene.web(true).await, scene.host("web-01").await);
