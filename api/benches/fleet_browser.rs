@@ -36,8 +36,7 @@ const INTERVAL: Duration = Duration::from_secs(10);
 /// How long patches are counted.
 const PATCHED_S: u64 = 15;
 /// What is typed, letter by letter, and taken back.
-const TYPED: [&str; 12] =
-    ["w", "we", "web", "web ", "web c", "web cpu", "web", "d", "db", "db-0", "db", ""];
+const TYPED: [&str; 12] = ["w", "we", "web", "web ", "web c", "web cpu", "web", "d", "db", "db-0", "db", ""];
 
 /// Does each of `steps`, and calls back with how many ms each took until the frame with its new rows, and how many of them until
 /// the answer was there.
@@ -84,8 +83,7 @@ const PATCHES: &str = "
     setTimeout(() => { source.close(); observer.disconnect(); done({ sizes, busy }); }, seconds * 1000);";
 
 fn main() {
-    let mut fleets: Vec<usize> =
-        std::env::args().skip(1).filter_map(|number| number.parse().ok()).collect();
+    let mut fleets: Vec<usize> = std::env::args().skip(1).filter_map(|number| number.parse().ok()).collect();
     if fleets.is_empty() {
         fleets = vec![200, 10_000];
     }
@@ -165,8 +163,13 @@ async fn browser() -> (Child, Client) {
         }
     };
     tokio::spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
-    let arguments =
-        ["--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--headless=new", "--window-size=1440,900"];
+    let arguments = [
+        "--no-sandbox",
+        "--disable-gpu",
+        "--disable-dev-shm-usage",
+        "--headless=new",
+        "--window-size=1440,900",
+    ];
     let capabilities = json!({"goog:chromeOptions": {"args": arguments}, "timeouts": {"script": 120_000}});
     let client = ClientBuilder::new(HttpConnector::new())
         .capabilities(capabilities.as_object().unwrap().clone())
@@ -183,7 +186,9 @@ async fn report(what: &str, client: &Client, steps: Value, kind: &str) {
         times.sort_by(f64::total_cmp);
         (times[times.len() / 2], times[times.len() - 1])
     });
-    println!("  {what}: median {median:.0} ms, of which {answered:.0} until the answer, longest {longest:.0} ms");
+    println!(
+        "  {what}: median {median:.0} ms, of which {answered:.0} until the answer, longest {longest:.0} ms"
+    );
 }
 
 fn report_patches(patches: &Value) {

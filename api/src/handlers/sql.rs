@@ -141,9 +141,8 @@ impl AboutQuery {
         let range = range.map_err(|expected| BadParameter::new("range", &form.field("range"), expected));
         let given = form.field("hosts");
         let names = given.split([',', ' ']).filter(|name| !name.is_empty());
-        let read = |name: &str| {
-            HostName::read(name).map_err(|expected| BadParameter::new("hosts", name, expected))
-        };
+        let read =
+            |name: &str| HostName::read(name).map_err(|expected| BadParameter::new("hosts", name, expected));
         let hosts = names.map(read).collect::<Result<_, _>>();
         Ok(Self { span: SpanQuery { from: from?, to: to?, range: range? }, hosts: hosts? })
     }
@@ -162,7 +161,12 @@ enum Outcome {
 }
 
 impl SqlPage {
-    fn new(layout: Layout, scoped: &ScopedFleet, SqlQuery { sql, about }: SqlQuery, outcome: Outcome) -> Self {
+    fn new(
+        layout: Layout,
+        scoped: &ScopedFleet,
+        SqlQuery { sql, about }: SqlQuery,
+        outcome: Outcome,
+    ) -> Self {
         let questions = scoped.sql_questions();
         let now_us = now_us();
         let span = about.span.resolve(now_us, now_us, USUAL).ok().filter(|_| !is_default(&about.span));
@@ -221,9 +225,7 @@ pub async fn ask(mut layout: Layout, scoped: ScopedFleet, form: Form) -> Result<
     match (asked, form.field("format").as_str()) {
         (Ok(answered), "csv") => Ok(csv::file("answer", answered.csv())),
         (Ok(answered), "json") => Ok(json_file(&answered)),
-        (Ok(answered), _) => {
-            page::render(&SqlPage::new(layout, &scoped, query, Outcome::Answered(answered)))
-        }
+        (Ok(answered), _) => page::render(&SqlPage::new(layout, &scoped, query, Outcome::Answered(answered))),
         (Err(refusal), _) => {
             let status = refusal.status;
             let page = page::render(&SqlPage::new(layout, &scoped, query, Outcome::Refused(refusal)))?;
@@ -233,10 +235,7 @@ pub async fn ask(mut layout: Layout, scoped: ScopedFleet, form: Form) -> Result<
 }
 
 /// The question of a form, with its times as the page shows them; and what it is about.
-fn read(
-    layout: &mut Layout,
-    form: &Form,
-) -> (SqlQuery, Result<Option<(Span, Vec<HostName>)>, BadParameter>) {
+fn read(layout: &mut Layout, form: &Form) -> (SqlQuery, Result<Option<(Span, Vec<HostName>)>, BadParameter>) {
     if let Some(zone) = ReaderZone::find(&form.field("zone")) {
         layout.times.zone = zone;
     }

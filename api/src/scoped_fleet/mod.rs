@@ -345,7 +345,8 @@ impl ScopedFleet {
         let choice = match (about, self.history()) {
             (Some((span, hosts)), Some(history)) => {
                 let holding = self.shared.fleet_views.aside(move || history.holding(&hosts, span)).await;
-                let holding = holding.map_err(|error| Refusal::fault("could not look at the index", &error))?;
+                let holding =
+                    holding.map_err(|error| Refusal::fault("could not look at the index", &error))?;
                 Choice::of(span, holding)
             }
             (Some((span, _)), None) => Choice::of(span, Holding::default()),

@@ -150,10 +150,11 @@ fn a_large_history_is_answered_from_what_fits_or_from_a_time_and_the_answer_says
     assert_eq!((newest.attached.segments, newest.attached.of), (1, 2));
     assert!(newest.attached.from_us.is_some());
     let (from_us, to_us) = (1_763_713_800_000_000, 1_763_713_900_000_000);
-    let names: Vec<String> =
-        contents(&history).into_keys().map(|path| path.file_name().unwrap().to_str().unwrap().to_owned()).collect();
-    let holding =
-        Holding { with: [names[0].clone()].into(), without: [names[1].clone()].into() };
+    let names: Vec<String> = contents(&history)
+        .into_keys()
+        .map(|path| path.file_name().unwrap().to_str().unwrap().to_owned())
+        .collect();
+    let holding = Holding { with: [names[0].clone()].into(), without: [names[1].clone()].into() };
     let of_host = ask(&Choice::of(Span { from_us, to_us }, holding).at_most(1)).unwrap();
     assert_eq!((of_host.rows[0][0].as_deref(), of_host.attached.segments), (Some("2"), 1));
     assert_eq!((of_host.attached.from_us, of_host.attached.to_us), (Some(from_us), Some(to_us)));

@@ -100,7 +100,8 @@ mod tests {
     #[test]
     fn a_small_history_is_attached_whole_and_of_a_large_one_the_newest_which_the_head_says() {
         let folder = folder(12);
-        let names = || SegmentFolder::scan(folder.path()).unwrap().current.iter().map(|file| file.name).collect();
+        let names =
+            || SegmentFolder::scan(folder.path()).unwrap().current.iter().map(|file| file.name).collect();
         let whole = newest_script(folder.path(), names(), 12);
         assert_eq!((hours(&whole), whole.sql.contains(" of 12 segments")), ((0..12).collect(), false));
         assert_eq!(whole, attach_script(folder.path(), None).unwrap());
@@ -118,7 +119,9 @@ mod tests {
         // Two hours of a fresh segment and six of clocks before, and six behind.
         assert_eq!(hours(&script), (4..=19).collect::<Vec<_>>());
         assert!(
-            script.sql.starts_with("-- 16 of 24 segments: those of 1970-01-01 12:00:00 to 1970-01-01 13:00:00")
+            script
+                .sql
+                .starts_with("-- 16 of 24 segments: those of 1970-01-01 12:00:00 to 1970-01-01 13:00:00")
         );
         fs::remove_dir_all(folder.path()).unwrap();
         assert!(attach_script(folder.path(), Some(span)).is_err());

@@ -54,7 +54,8 @@ fn occurs(text: &str, word: &str) -> bool {
     let Some(last) = text.len().checked_sub(word.len()) else { return false };
     // Small letters are equal to none but themselves and their large ones.
     let is_it = |from: usize| text.get(from..from + word.len()).is_some_and(|part| is_lower(part, word));
-    (0..=last).any(|from| text.get(from).is_some_and(|byte| byte.to_ascii_lowercase() == first) && is_it(from))
+    (0..=last)
+        .any(|from| text.get(from).is_some_and(|byte| byte.to_ascii_lowercase() == first) && is_it(from))
 }
 
 /// Whether a text in small letters is `word`.

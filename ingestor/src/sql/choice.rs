@@ -77,10 +77,7 @@ impl Choice {
     ///
     /// # Errors
     /// When what is asked about needs more than may be attached.
-    pub(super) fn among(
-        &self,
-        current: &[SegmentFile],
-    ) -> Result<(BTreeSet<String>, Attached), EngineError> {
+    pub(super) fn among(&self, current: &[SegmentFile]) -> Result<(BTreeSet<String>, Attached), EngineError> {
         let of = current.len();
         let Some((from_us, to_us)) = self.span_us else { return Ok(self.newest(current)) };
         let is_wanted = |name: &SegmentName, file_name: &String| {
@@ -170,7 +167,8 @@ mod tests {
         let known = Choice::of(day, holding(&[3, 45], &without, &all));
         let (chosen, _) = known.among(&all).unwrap();
         assert_eq!(places(&chosen, &all), [3, 45]);
-        let (chosen, _) = Choice::of(span(40 * 3600, 41 * 3600), holding(&[], &[40], &all)).among(&all).unwrap();
+        let (chosen, _) =
+            Choice::of(span(40 * 3600, 41 * 3600), holding(&[], &[40], &all)).among(&all).unwrap();
         assert!(!places(&chosen, &all).contains(&40) && places(&chosen, &all).contains(&47));
     }
 

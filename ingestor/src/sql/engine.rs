@@ -201,8 +201,7 @@ fn attach(connection: &Connection, folder: &Path, choice: &Choice) -> Result<Ope
             let incomplete = incomplete.collect();
             let current = listed.current.iter().map(|segment| segment.name.to_string());
             let current = current.filter(|file_name| chosen.contains(file_name));
-            let names: Vec<_> =
-                current.filter_map(|file_name| readable.get(&file_name).copied()).collect();
+            let names: Vec<_> = current.filter_map(|file_name| readable.get(&file_name).copied()).collect();
             attached.segments = names.len();
             return Ok(Opened { names, attached, incomplete });
         }

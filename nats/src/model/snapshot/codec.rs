@@ -5,8 +5,8 @@ use std::io::Read;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    BadSnapshot, Columns, FORMAT, MAX_COMPRESSED_BYTES, MAX_DECOMPRESSED_BYTES, MAX_STRING_BYTES, Process, Sent,
-    Snapshot,
+    BadSnapshot, Columns, FORMAT, MAX_COMPRESSED_BYTES, MAX_DECOMPRESSED_BYTES, MAX_STRING_BYTES, Process,
+    Sent, Snapshot,
 };
 use crate::model::{
     Field, Kind, Value,
