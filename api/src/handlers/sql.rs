@@ -74,6 +74,9 @@ pub struct SqlQuery {
     about: AboutQuery,
 }
 
+/// The time and the hosts that a question is about; absent for as far back as fits.
+type About = Option<(Span, Vec<HostName>)>;
+
 /// Which part of the history a question is about; without any parameter as far back as fits.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
@@ -110,7 +113,7 @@ parameters! {
 
 impl AboutQuery {
     /// The span and hosts that it means now; `None` for as far back as fits.
-    fn resolved(&self) -> Result<Option<(Span, Vec<HostName>)>, BadParameter> {
+    fn resolved(&self) -> Result<About, BadParameter> {
         if is_default(self) {
             return Ok(None);
         }
@@ -235,7 +238,7 @@ pub async fn ask(mut layout: Layout, scoped: ScopedFleet, form: Form) -> Result<
 }
 
 /// The question of a form, with its times as the page shows them; and what it is about.
-fn read(layout: &mut Layout, form: &Form) -> (SqlQuery, Result<Option<(Span, Vec<HostName>)>, BadParameter>) {
+fn read(layout: &mut Layout, form: &Form) -> (SqlQuery, Result<About, BadParameter>) {
     if let Some(zone) = ReaderZone::find(&form.field("zone")) {
         layout.times.zone = zone;
     }
