@@ -10,7 +10,7 @@ use crate::{
     config::FleetpsProgram,
     terminal::{
         AlertCommand, Asked, AuditCommand, CommandCommand, ControlKeyCommand, EnrolTokenArgs, Format,
-        HistoryCommand, HostCommand, LegacyCommand, PsArgs, TlsCommand, TopArgs, UserCommand,
+        HistoryCommand, HostCommand, LegacyCommand, PsArgs, SpanArgs, TlsCommand, TopArgs, UserCommand,
     },
 };
 
@@ -51,6 +51,8 @@ pub enum Command {
         /// How the answer is written
         #[arg(long, value_enum, default_value_t = Format::Table)]
         format: Format,
+        #[command(flatten)]
+        span: SpanArgs,
     },
     /// List the hosts that a running fleetps knows
     Hosts(Asked),

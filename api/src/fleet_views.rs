@@ -10,10 +10,12 @@
 //! * **How new it is.** A request gets a rendering that began after it came, and requests that come meanwhile share the
 //!   next one. While a page is open, it may be as old as the pace of patches allows ([`MIN_BETWEEN`], [`PAUSE`]).
 //! * **How long it stays.** As long as a page is open or a request is answered; the usual first request is followed by
-//!   the stream of the open page, so a rendering of ordinary size stays a few seconds longer ([`STAYS_FOR`]).
+//!   the stream of the open page, so the renderings that requests got stay a few seconds longer ([`STAYS_FOR`]).
+//! * **How much is sent.** What changed since what the page shows. A page that shows something unknown, because it was in the
+//!   background or its connection broke, gets all of it if that is short ([`MAX_WHOLE_BYTES`]), and else asks again.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, VecDeque},
     sync::{
         Arc, Weak,
         atomic::{AtomicUsize, Ordering::Relaxed},
@@ -46,10 +48,15 @@ use crate::{
 
 /// How long a page stays when nobody looks: until the stream of patches is opened, on a slow connection.
 const STAYS_FOR: Duration = Duration::from_secs(5);
-/// Pages that stay when nobody looks: more are rendered anew. A usual one takes about 300 KB.
+/// Pages that stay when nobody looks: more are rendered anew. A rendering of 200 hosts takes about 300 KB, and most of these
+/// pages have one, at most [`MAX_GIVEN`].
 const MAX_STAYING: usize = 64;
-/// Rows of a page that may stay.
-const MAX_STAYING_ROWS: usize = 1_000;
+/// Renderings of one page that requests got and whose stream of patches may still be opened: more are forgotten, and get all
+/// of the page.
+const MAX_GIVEN: usize = 3;
+/// The longest patch that has all of a page. What is longer the page asks for like any other, because it comes compressed then,
+/// to about a tenth.
+const MAX_WHOLE_BYTES: usize = 48 << 10;
 
 /// The fleet pages that are looked at. A clone is the same.
 #[derive(Debug, Clone)]
@@ -74,6 +81,9 @@ struct Page {
     key: Key,
     /// The newest one. Held while the next one is made, so that all who wait share it.
     latest: tokio::sync::Mutex<Option<Arc<Rendering>>>,
+    /// Those that requests got last. In a large fleet the next one is newer before the page opens its stream, which then gets
+    /// what has changed since, and not all of it.
+    given: Mutex<VecDeque<Arc<Rendering>>>,
     /// Open pages.
     watchers: AtomicUsize,
 }
@@ -152,6 +162,7 @@ impl FleetViews {
             let page = Arc::new(Page {
                 key: key.clone(),
                 latest: tokio::sync::Mutex::default(),
+                given: Mutex::default(),
                 watchers: AtomicUsize::new(0),
             });
             pages.insert(key, Arc::downgrade(&page));
@@ -205,6 +216,7 @@ impl FleetPage {
             && (known.is_of(wanted)
                 || (is_watched && known.of.groups == wanted.groups && Instant::now() < known.next_at))
         {
+            self.stay(known);
             return Ok(Arc::clone(known));
         }
         let rendering = self.render(latest.clone(), is_watched).await?;
@@ -214,16 +226,24 @@ impl FleetPage {
         Ok(rendering)
     }
 
-    /// Keeps it while nobody looks, until the one who asked opens a stream of patches.
-    fn stay(&self, rendering: &Rendering) {
-        let rows = rendering.view.tables.iter().map(|table| table.rows.len()).sum::<usize>();
-        if rows <= MAX_STAYING_ROWS && self.views.pages.lock().len() <= MAX_STAYING {
-            let page = Arc::clone(&self.page);
-            tokio::spawn(async move {
-                tokio::time::sleep(STAYS_FOR).await;
-                drop(page);
-            });
+    /// Keeps the page and what a request got of it, until the one who asked opens a stream of patches.
+    fn stay(&self, rendering: &Arc<Rendering>) {
+        let mut given = self.page.given.lock();
+        if given.iter().any(|known| Arc::ptr_eq(known, rendering))
+            || self.views.pages.lock().len() > MAX_STAYING
+        {
+            return;
         }
+        given.push_back(Arc::clone(rendering));
+        if given.len() > MAX_GIVEN {
+            given.pop_front();
+        }
+        drop(given);
+        let (page, stays) = (Arc::clone(&self.page), Arc::downgrade(rendering));
+        tokio::spawn(async move {
+            tokio::time::sleep(STAYS_FOR).await;
+            page.given.lock().retain(|known| !std::ptr::eq(Arc::as_ptr(known), stays.as_ptr()));
+        });
     }
 
     /// Opens it.
@@ -299,6 +319,12 @@ impl OpenFleetPage {
         self.0.fleet.watch()
     }
 
+    /// What a request got that shows this version, if that was a moment ago.
+    pub fn given(&self, version: &str) -> Option<Arc<Rendering>> {
+        let given = self.0.page.given.lock();
+        given.iter().find(|rendering| rendering.view.version == version).cloned()
+    }
+
     /// The page as it is to be shown after `shown`: soon, at the pace of patches.
     ///
     /// # Errors
@@ -329,8 +355,8 @@ impl OpenFleetPage {
         }
     }
 
-    /// The patch from what a page shows to `rendering`, as JSON; the whole page for one that shows something unknown, and
-    /// `None` where there is nothing to be done.
+    /// The patch from what a page shows to `rendering`, as JSON; for one that shows something unknown the whole page, or that it
+    /// is to be asked for again. `None` where there is nothing to be done.
     ///
     /// # Errors
     /// When making it panicked.
@@ -344,15 +370,22 @@ impl OpenFleetPage {
         let make = || {
             let after = Arc::clone(&rendering.view);
             self.0.views.aside(move || {
-                let patch = match before {
-                    Some(before) => Patch::between(&before, &after),
-                    None => Some(Patch::whole(&after)),
-                };
-                patch.map(|patch| serde_json::to_string(&patch).unwrap_or_default().into())
+                let Some(before) = before else { return Some(whole(&after)) };
+                Patch::between(&before, &after).map(|patch| json(&patch))
             })
         };
         patch.get_or_try_init(make).await.cloned()
     }
+}
+
+fn json(patch: &Patch) -> Arc<str> {
+    serde_json::to_string(patch).unwrap_or_default().into()
+}
+
+/// All of a page, or that it is to be asked for again where that is long.
+fn whole(view: &View) -> Arc<str> {
+    let whole = json(&Patch::whole(view));
+    if whole.len() <= MAX_WHOLE_BYTES { whole } else { json(&Patch::again(view)) }
 }
 
 impl Drop for OpenFleetPage {

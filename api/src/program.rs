@@ -50,8 +50,8 @@ fn run(Cli { command, flags, recover }: Cli) -> anyhow::Result<()> {
             fleetps_nats::out!("{}", fleetps_nats::server::by_hand(&dir)?);
             Ok(())
         }
-        Some(Command::Sql { question, format }) => {
-            terminal::sql(config()?.history.history, &question, format)
+        Some(Command::Sql { question, format, span }) => {
+            terminal::sql(config()?.history.history, &question, span.span()?, format)
         }
         Some(Command::Hosts(asked)) => terminal::hosts(&asked, &config()?),
         Some(Command::Ps(args)) => terminal::ps(&args, &config()?),

@@ -1,5 +1,6 @@
 // Pages that are not live but end now are asked again while somebody looks at them and is in the middle of nothing.
-// Such a page has an element with `data-again`: the length of what it shows, in ms.
+// Such a page has an element with `data-again`: the length of what it shows, in ms. A live page that has missed more than
+// patches bring is asked again at once (the event `again`).
 import { go } from "./navigate.js";
 
 const LOOK_MS = 1_000;
@@ -18,10 +19,13 @@ function look() {
   const length = Number(document.querySelector("main [data-again]")?.dataset.again ?? NaN);
   if (document.hidden || !(Date.now() - made >= Math.max(LEAST_MS, length / PARTS)) || isInUse()) return;
   made = Date.now(); // an answer that does not come is waited for as long
-  go(location.href, { how: "none", keep: true, quiet: true });
+  again();
 }
+
+function again() { go(location.href, { how: "none", keep: true, quiet: true }); }
 
 export function start() {
   document.addEventListener("swap", () => { made = Date.now(); });
+  document.addEventListener("again", again);
   setInterval(look, LOOK_MS);
 }

@@ -5,6 +5,8 @@ import { mark, signal } from "./signal.js";
 import { step } from "./steps.js";
 
 const click = (element) => element?.click();
+/** A link whose text is empty leads nowhere now. */
+const turn = (id) => { const link = document.getElementById(id); if (link?.textContent) link.click(); };
 const inView = (name) => document.querySelector(`.switch a[data-view="${name}"]`);
 
 function expand() {
@@ -30,6 +32,8 @@ const KEYS = [
   { keys: ["x"], does: "Mark or unmark the process", run: () => mark(current()), needs: "row" },
   { keys: ["s"], does: "Signal the marked processes, or this one", run: () => signal(current()), needs: "row" },
   { keys: ["t"], does: "Tree or flat", run: () => click(inView("Tree")?.ariaCurrent ? inView("Flat") : inView("Tree")) },
+  { keys: ["n"], does: "Next hosts", run: () => turn("hosts-after") },
+  { keys: ["p"], does: "Previous hosts", run: () => turn("hosts-before") },
   { keys: ["["], does: "Previous snapshot", run: (event) => step("earlier", event.repeat) },
   { keys: ["]"], does: "Next snapshot", run: (event) => step("later", event.repeat) },
   { keys: ["l"], does: "Back to live", run: () => step("to-live", false) },

@@ -1,7 +1,8 @@
 // One stream of patches per open page. When it breaks, the page says so and comes back by itself; the server then
 // sends the whole page's values once.
-import { apply, release } from "./patch.js";
+import { apply, mayMoveAll, release } from "./patch.js";
 
+const HELD_MS = 500; // how often it is looked whether the rows may move again
 const RETRY_MS = 3000; // after the server refused; what merely broke the browser retries by itself
 let source = null;
 let retry = 0;
@@ -36,6 +37,7 @@ export function start() {
   mine.onopen = sayOpen;
   mine.onmessage = (event) => {
     const patch = JSON.parse(event.data);
+    if (patch.again) return askAgain();
     main.dataset.version = patch.version;
     apply(patch);
     sayOpen();
@@ -45,6 +47,18 @@ export function start() {
     if (mine.readyState === EventSource.CLOSED && mine === source) retry = setTimeout(again, RETRY_MS);
   };
   release();
+}
+
+/** All of the page would be a long patch; asked for like any page, it comes compressed. Not under the pointer. */
+function askAgain() {
+  disconnect(); // what comes next differs from what this page does not show
+  if (!mayMoveAll()) {
+    say("", "not up to date");
+    retry = setTimeout(askAgain, HELD_MS);
+    return;
+  }
+  document.dispatchEvent(new Event("again"));
+  retry = setTimeout(start, RETRY_MS); // a new page has a stream of its own; this is for when none comes
 }
 
 // The server refused: it may be too busy, or nobody is signed in here any more, and then the page leads to the sign-in.

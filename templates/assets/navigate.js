@@ -5,10 +5,13 @@ import { setClock, upgradeAll } from "./times.js";
 import { forget, showFrozen } from "./patch.js";
 
 const TYPING_PAUSE_MS = 150; // long enough for the next letter, short enough to feel at once
+const QUICK_PAUSE_MS = 20; // where the answer takes less than a letter: two keys pressed together are one question
 /** Of a request that nobody made by hand: it is no use of the session. */
 export const BY_ITSELF = { "x-fleetps-by-itself": "1" };
+const TOLD = ["matching", "shown", "problem"]; // fields that say what a filter or another page of rows has brought
 let latest = 0; // the newest request; an older answer that comes later is dropped
 
+const told = Object.assign(document.createElement("p"), { className: "unseen", role: "status" });
 const main = () => document.getElementById("main");
 
 /** Whether a click on this link stays inside the app. */
@@ -80,8 +83,16 @@ function swap(fresh, { keep, focus, quiet }) {
   setClock();
   upgradeAll();
   showFrozen();
+  tell(after);
   document.dispatchEvent(new CustomEvent("swap", { detail: before }));
   connect();
+}
+
+/** Says what came to those who hear the page: a region that is replaced together with its text is not read aloud. */
+function tell(page) {
+  const texts = TOLD.map((name) => page.querySelector(`[data-f=${name}]`)?.textContent).filter(Boolean);
+  const text = texts.join(", ");
+  if (told.textContent !== text) told.textContent = text;
 }
 
 /** The URL that a GET form leads to when `button` sends it, without empty fields. */
@@ -95,7 +106,25 @@ function urlOf(form, button = null) {
   return url.href;
 }
 
+let typing = 0;
+let wishes = 0;
+let asked = Promise.resolve(); // the question of what was typed that is under way
+
+/** Asks what is typed in a field. One question at a time: what is typed meanwhile is asked when its answer has come. */
+function typed(field, pause) {
+  const wish = ++wishes;
+  clearTimeout(typing);
+  typing = setTimeout(async () => {
+    await asked;
+    // The answer has brought a field of its own, unless somebody went to another page meanwhile.
+    const present = field.isConnected ? field : document.getElementById(field.id);
+    if (wish !== wishes || present?.form?.action !== field.form.action) return;
+    asked = go(urlOf(present.form), { how: "replace", keep: true });
+  }, pause);
+}
+
 export function start() {
+  document.body.append(told);
   document.addEventListener("click", (event) => {
     const link = event.target.closest("a[href]");
     if (!link || event.defaultPrevented || event.button || event.metaKey || event.ctrlKey || event.shiftKey) return;
@@ -114,11 +143,9 @@ export function start() {
     event.target.closest("details")?.removeAttribute("open");
     go(urlOf(event.target, event.submitter), { keep: true });
   });
-  let typing = 0;
   document.addEventListener("input", (event) => {
-    if (event.target.type !== "search") return;
-    clearTimeout(typing);
-    typing = setTimeout(() => go(urlOf(event.target.form), { how: "replace", keep: true }), TYPING_PAUSE_MS);
+    const field = event.target;
+    if (field.type === "search") typed(field, "quick" in field.dataset ? QUICK_PAUSE_MS : TYPING_PAUSE_MS);
   });
   document.addEventListener("click", (event) => {
     for (const menu of document.querySelectorAll("details.menu[open]")) {

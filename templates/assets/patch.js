@@ -39,7 +39,8 @@ export function apply(patch) {
 function setField(name, text, shade, time, href) {
   for (const element of document.querySelectorAll(`[data-f="${name}"]`)) {
     if (href) element.href = href;
-    else if (element.tagName === "TIME" && time) {
+    if (href && !text) continue; // the place has a text of its own
+    if (element.tagName === "TIME" && time) {
       element.dateTime = time;
       upgrade(element);
     } else if (element.textContent !== text) element.textContent = text;
@@ -109,6 +110,9 @@ function replaceRow(shown, row) {
 function mayMove(table) {
   return !frozen && !table.tBodies[0].matches(":hover");
 }
+
+/** Whether every table may move. */
+export function mayMoveAll() { return !frozen && !document.querySelector("main tbody:hover"); }
 
 /** Everything that waits, in all tables whose rows may move. */
 export function release() {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use fleetps_ingestor::sql::{Answer, Column, Cut, LIMITS, Limits, Row};
+use fleetps_ingestor::sql::{Answer, Attached, Column, Cut, LIMITS, Limits, Row};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::Serialize;
 use serde_json::{Map, Value, json};
@@ -39,10 +39,26 @@ pub struct SqlAnswer<'a> {
     history_from: Option<Time>,
     /// Until when the history reached; null when it is empty.
     history_to: Option<Time>,
+    /// How much of the history was attached for it. Rows of other times and hosts may be among them, but not all of those.
+    segments: Segments,
     /// Files of the history that could not be read, so that their rows are missing.
     incomplete: &'a [String],
     #[schemars(schema_with = "limits_schema")]
     limits: &'a Limits,
+}
+
+/// Segments of the history.
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "SqlSegments")]
+struct Segments {
+    /// How many were attached.
+    attached: usize,
+    /// How many there are.
+    of: usize,
+    /// Since when all that was asked about is in them; null for all of the past.
+    from: Option<Time>,
+    /// Until before when; null for until the newest.
+    to: Option<Time>,
 }
 
 /// A column of an answer.
@@ -91,6 +107,12 @@ impl Answered {
             only_what_you_may_see: answer.is_scoped,
             history_from: answer.history_from_us.map(Time),
             history_to: answer.history_to_us.map(Time),
+            segments: Segments {
+                attached: answer.attached.segments,
+                of: answer.attached.of,
+                from: answer.attached.from_us.map(Time),
+                to: answer.attached.to_us.map(Time),
+            },
             incomplete: &answer.incomplete,
             limits: &LIMITS,
         }
@@ -133,7 +155,26 @@ impl Answered {
                 answer.incomplete.join(", ")
             ),
         };
-        format!("{rows}{cut}; {:.2} s; {until}{incomplete}", self.took.as_secs_f64())
+        let attached = attached(answer.attached);
+        format!("{rows}{cut}; {:.2} s; {until}{attached}{incomplete}", self.took.as_secs_f64())
+    }
+}
+
+/// How much of the history was attached, where that is not all of it.
+fn attached(attached: Attached) -> String {
+    let Attached { segments, of, from_us, to_us } = attached;
+    let [segments, of] = [segments, of].map(|number| count(number as u64));
+    match (from_us, to_us) {
+        (None, _) => String::new(),
+        (Some(from_us), Some(to_us)) => {
+            format!("; attached {segments} of {of} segments: from {} to {}", time(from_us), time(to_us))
+        }
+        (Some(from_us), None) => {
+            let from = time(from_us);
+            format!(
+                "; attached {segments} of {of} segments: all since {from}. For what is earlier, say from when to when"
+            )
+        }
     }
 }
 

@@ -12,7 +12,7 @@ use std::{
 use axum::http::StatusCode;
 use fleetps_ingestor::{
     history::Scope,
-    sql::{AskError, SqlClient},
+    sql::{AskError, Choice, SqlClient},
 };
 
 pub use answered::{Answered, SqlAnswer, limits};
@@ -52,12 +52,26 @@ impl Console {
         Self { sql_client, turns: Shares::new(BOUNDS), under_way: UnderWay::default() }
     }
 
-    /// Asks for `who` about the history within `scope`. Dropping the future, as a closed request does, cancels the
-    /// question.
+    /// Asks for `who` about as much of the history within `scope` as fits. Dropping the future, as a closed request does,
+    /// cancels the question.
     ///
     /// # Errors
     /// When there is no answer.
     pub async fn ask(&self, who: &str, scope: Arc<Scope>, sql: String) -> Result<Answered, Refusal> {
+        self.ask_about(who, scope, sql, Choice::default()).await
+    }
+
+    /// The same about a part of the history.
+    ///
+    /// # Errors
+    /// When there is no answer.
+    pub async fn ask_about(
+        &self,
+        who: &str,
+        scope: Arc<Scope>,
+        sql: String,
+        choice: Choice,
+    ) -> Result<Answered, Refusal> {
         let Some(sql_client) = self.sql_client.clone() else { return Err(Refusal::no_history(None)) };
         let asked = self.under_way.begin(who, &sql);
         let cancelled = asked.cancelled();
@@ -72,7 +86,7 @@ impl Console {
             // The next one's turn is when the process of this one is gone.
             let _turn = turn;
             let asked = Instant::now();
-            let answer = sql_client.ask(&sql, &scope, &cancelled)?;
+            let answer = sql_client.ask_about(&sql, &choice, &scope, &cancelled)?;
             Ok(Answered { answer, took: asked.elapsed() })
         });
         match answering.await {
@@ -106,6 +120,10 @@ fn refusal(error: AskError) -> Refusal {
             (StatusCode::BAD_REQUEST, "it must be one SELECT in DuckDB's SQL".to_owned())
         }
         AskError::TooLong => (StatusCode::PAYLOAD_TOO_LARGE, "ask something shorter".to_owned()),
+        AskError::TooManySegments(_) => {
+            let hint = "ask about a shorter time (from and to), or name its hosts; or open the files with DuckDB itself";
+            (StatusCode::UNPROCESSABLE_ENTITY, hint.to_owned())
+        }
         AskError::TooSlow | AskError::OutOfMemory => {
             let hint =
                 "ask for less: a shorter time, one host, fewer columns; or open the files with DuckDB itself";

@@ -50,7 +50,7 @@ impl FleetPage {
     /// The hosts with the worst open alerts first, and whether that is what is shown.
     fn trouble_first(&self) -> (Url, bool) {
         let order = Order { column: HostColumn::Alerts, descending: true };
-        (Url::fleet().with(&FleetQuery { order, ..self.query.clone() }), self.query.order == order)
+        (Url::fleet().with(&self.query.ordered(order)), self.query.order == order)
     }
 
     /// The groups: each with its hosts, where these are, and whether they are what is shown.
@@ -58,8 +58,8 @@ impl FleetPage {
         let mut chips = Vec::new();
         for chip in &self.groups {
             let is_shown = self.query.q.0 == chip.q;
-            let q = HostFilterText(if is_shown { String::new() } else { chip.q.clone() });
-            chips.push((chip, Url::fleet().with(&FleetQuery { q, ..self.query.clone() }), is_shown));
+            let q = if is_shown { String::new() } else { chip.q.clone() };
+            chips.push((chip, Url::fleet().with(&self.query.filtered(q)), is_shown));
         }
         chips
     }

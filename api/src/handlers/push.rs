@@ -170,6 +170,7 @@ struct FleetUpdates {
     alerts: watch::Receiver<u64>,
     shown: Option<Arc<Rendering>>,
     known_version: String,
+    is_first: bool,
     scoped: ScopedFleet,
 }
 
@@ -180,12 +181,14 @@ pub fn fleet_stream(
     since: String,
     page: OpenFleetPage,
 ) -> Result<Response, Refusal> {
+    let known_version = known_version(headers, since);
     let live = FleetUpdates {
         changed: page.watch(),
         alerts: scoped.watch_alerts(),
+        shown: page.given(&known_version),
         page,
-        shown: None,
-        known_version: known_version(headers, since),
+        known_version,
+        is_first: true,
         scoped: scoped.clone(),
     };
     answer(scoped, stream::unfold(live, next_of_fleet))
@@ -193,7 +196,7 @@ pub fn fleet_stream(
 
 async fn next_of_fleet(mut live: FleetUpdates) -> Option<(Result<Event, Infallible>, FleetUpdates)> {
     loop {
-        if let Some(shown) = &live.shown {
+        if let Some(shown) = live.shown.as_ref().filter(|_| !live.is_first) {
             let reorders_at = shown.reorders_at();
             tokio::select! {
                 () = live.scoped.shutdown().cancelled() => return None,
@@ -205,7 +208,7 @@ async fn next_of_fleet(mut live: FleetUpdates) -> Option<(Result<Event, Infallib
         live.changed.mark_unchanged();
         live.alerts.mark_unchanged();
         let rendering = live.page.next(live.shown.as_ref()).await.ok()?;
-        let is_first = live.shown.is_none();
+        let is_first = std::mem::take(&mut live.is_first);
         let is_known = is_first && live.known_version == rendering.view.version;
         let patch = match is_known {
             true => None,

@@ -2,6 +2,8 @@
 //!
 //! A question costs something, so it is posted: a link (`/sql?sql=…`) brings the text, and asking takes a click.
 
+use std::time::Duration;
+
 use askama::Template;
 use axum::{
     body::Bytes,
@@ -9,6 +11,8 @@ use axum::{
     http::{HeaderMap, StatusCode, header},
     response::{IntoResponse, Response},
 };
+use fleetps_ingestor::history::Span;
+use fleetps_nats::HostName;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value as Json, json};
@@ -20,6 +24,7 @@ use crate::{
     csv::{self, Format, InFormat},
     display::{cut, time, visible},
     extract::{Form, Query},
+    live::now_us,
     openapi::{Argument, Takes},
     query::{
         parameter::{self, BadParameter, Value, is_default},
@@ -28,10 +33,16 @@ use crate::{
     refusal::Refusal,
     scoped_fleet::ScopedFleet,
     url::Url,
+    view::{
+        time_field::{ReaderZone, TimeField, TypedTimes},
+        when::{SpanQuery, TimeParam},
+    },
 };
 
 /// Rows on a page: more than a person reads there; the files have all of them.
 const PAGE_ROWS: usize = 500;
+/// What a question is about that says only until when.
+const USUAL: Duration = Duration::from_secs(86_400);
 /// Characters of a value on a page; the files have all of it.
 const PAGE_CHARACTERS: usize = 300;
 
@@ -41,6 +52,9 @@ const PAGE_CHARACTERS: usize = 300;
 struct SqlPage {
     layout: Layout,
     sql: String,
+    about: AboutQuery,
+    /// The fields of its time.
+    times: [TimeField; 2],
     examples: &'static [Example],
     limits: String,
     /// The questions that are answered or wait, as far as they may be seen.
@@ -55,6 +69,24 @@ pub struct SqlQuery {
     /// The text that it brings.
     #[serde(with = "parameter", skip_serializing_if = "is_default")]
     sql: String,
+    /// What it is about.
+    #[serde(flatten)]
+    about: AboutQuery,
+}
+
+/// The time and the hosts that a question is about; absent for as far back as fits.
+type About = Option<(Span, Vec<HostName>)>;
+
+/// Which part of the history a question is about; without any parameter as far back as fits.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct AboutQuery {
+    /// Its time.
+    #[serde(flatten)]
+    span: SpanQuery,
+    /// Its hosts; every host without them.
+    #[serde(with = "parameter::list", skip_serializing_if = "Vec::is_empty")]
+    hosts: Vec<HostName>,
 }
 
 /// The query that cancels a question.
@@ -66,10 +98,6 @@ pub struct CancelQuery {
     question: Option<QuestionNumber>,
 }
 
-/// A query that has nothing but a format.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct NoParameters {}
-
 parameters! {
     CancelQuery {
         question: "The number of the question; without it, all of one's own.",
@@ -77,7 +105,55 @@ parameters! {
 }
 
 parameters! {
-    NoParameters {}
+    AboutQuery {
+        hosts: "Its hosts, with commas between: only segments with something of them are attached. Every host without it.",
+        ..span,
+    }
+}
+
+impl AboutQuery {
+    /// The span and hosts that it means now; `None` for as far back as fits.
+    fn resolved(&self) -> Result<About, BadParameter> {
+        if is_default(self) {
+            return Ok(None);
+        }
+        let now_us = now_us();
+        let span = match is_default(&self.span) {
+            // Of some hosts alone there is rarely too much.
+            true => Span { from_us: i64::MIN, to_us: now_us },
+            false => self.span.resolve(now_us, now_us, USUAL)?,
+        };
+        Ok(Some((span, self.hosts.clone())))
+    }
+
+    /// What the fields of a form say, whose times are in the zone of `times`, where it is told what is no time.
+    fn of_form(form: &Form, times: &mut TypedTimes) -> Result<Self, BadParameter> {
+        let now = times.zone.now(now_us());
+        let mut time = |name: &'static str| {
+            let given = form.field(name);
+            let typed = (!given.trim().is_empty()).then(|| TimeParam::typed(&given, &now)).transpose();
+            typed.map_err(|expected| {
+                let wrong = BadParameter::new(name, &given, expected);
+                times.wrong.push(wrong.clone());
+                wrong
+            })
+        };
+        let (from, to) = (time("from"), time("to"));
+        let range = form.field("range");
+        let range = (!range.is_empty()).then(|| Duration::read(&range)).transpose();
+        let range = range.map_err(|expected| BadParameter::new("range", &form.field("range"), expected));
+        let given = form.field("hosts");
+        let names = given.split([',', ' ']).filter(|name| !name.is_empty());
+        let read =
+            |name: &str| HostName::read(name).map_err(|expected| BadParameter::new("hosts", name, expected));
+        let hosts = names.map(read).collect::<Result<_, _>>();
+        Ok(Self { span: SpanQuery { from: from?, to: to?, range: range? }, hosts: hosts? })
+    }
+
+    /// Its hosts as a field has them.
+    fn hosts(&self) -> String {
+        self.hosts.iter().map(HostName::as_str).collect::<Vec<_>>().join(", ")
+    }
 }
 
 /// The outcome of a question.
@@ -88,14 +164,30 @@ enum Outcome {
 }
 
 impl SqlPage {
-    fn new(layout: Layout, scoped: &ScopedFleet, sql: String, outcome: Outcome) -> Self {
+    fn new(
+        layout: Layout,
+        scoped: &ScopedFleet,
+        SqlQuery { sql, about }: SqlQuery,
+        outcome: Outcome,
+    ) -> Self {
         let questions = scoped.sql_questions();
-        Self { layout, sql, examples: &EXAMPLES, limits: limits(), questions, outcome }
+        let now_us = now_us();
+        let span = about.span.resolve(now_us, now_us, USUAL).ok().filter(|_| !is_default(&about.span));
+        let times = [
+            layout.times.field("from", "From", span.map(|span| span.from_us)),
+            layout.times.field("to", "to", span.filter(|_| about.span.to.is_some()).map(|span| span.to_us)),
+        ];
+        Self { layout, sql, about, times, examples: &EXAMPLES, limits: limits(), questions, outcome }
     }
 
-    /// A link that brings this text.
+    /// A link that brings this text and what it is about.
     fn link(&self) -> Url {
-        Url::sql().with(&SqlQuery { sql: self.sql.clone() })
+        Url::sql().with(&SqlQuery { sql: self.sql.clone(), about: self.about.clone() })
+    }
+
+    /// The hidden fields of forms that ask about the same.
+    fn carried(&self) -> Vec<(String, String)> {
+        Url::sql().with(&self.about).parameters()
     }
 
     /// When a question was asked.
@@ -123,32 +215,46 @@ pub async fn page(
     scoped: ScopedFleet,
     Query(query): Query<SqlQuery>,
 ) -> Result<Response, Refusal> {
-    page::render(&SqlPage::new(layout, &scoped, query.sql, Outcome::NotAsked))
+    page::render(&SqlPage::new(layout, &scoped, query, Outcome::NotAsked))
 }
 
 /// The page with the answer, or the answer as a file (`format=csv` or `json`).
-pub async fn ask(layout: Layout, scoped: ScopedFleet, form: Form) -> Result<Response, Refusal> {
-    let sql = form.field("sql");
-    let asked = scoped.ask_sql(sql.clone()).await;
+pub async fn ask(mut layout: Layout, scoped: ScopedFleet, form: Form) -> Result<Response, Refusal> {
+    let (query, about) = read(&mut layout, &form);
+    let asked = match about {
+        Ok(about) => scoped.ask_sql(query.sql.clone(), about).await,
+        Err(wrong) => Err(wrong.into()),
+    };
     match (asked, form.field("format").as_str()) {
         (Ok(answered), "csv") => Ok(csv::file("answer", answered.csv())),
         (Ok(answered), "json") => Ok(json_file(&answered)),
-        (Ok(answered), _) => page::render(&SqlPage::new(layout, &scoped, sql, Outcome::Answered(answered))),
+        (Ok(answered), _) => page::render(&SqlPage::new(layout, &scoped, query, Outcome::Answered(answered))),
         (Err(refusal), _) => {
             let status = refusal.status;
-            let page = page::render(&SqlPage::new(layout, &scoped, sql, Outcome::Refused(refusal)))?;
+            let page = page::render(&SqlPage::new(layout, &scoped, query, Outcome::Refused(refusal)))?;
             Ok((status, page).into_response())
         }
     }
 }
 
+/// The question of a form, with its times as the page shows them; and what it is about.
+fn read(layout: &mut Layout, form: &Form) -> (SqlQuery, Result<About, BadParameter>) {
+    if let Some(zone) = ReaderZone::find(&form.field("zone")) {
+        layout.times.zone = zone;
+    }
+    let about = AboutQuery::of_form(form, &mut layout.times);
+    let resolved = about.as_ref().map_err(Clone::clone).and_then(AboutQuery::resolved);
+    (SqlQuery { sql: form.field("sql"), about: about.unwrap_or_default() }, resolved)
+}
+
 /// Cancels the question that the field `question` names, else all of one's own; the page keeps its text.
-pub async fn cancel(layout: Layout, scoped: ScopedFleet, form: Form) -> Result<Response, Refusal> {
+pub async fn cancel(mut layout: Layout, scoped: ScopedFleet, form: Form) -> Result<Response, Refusal> {
     let given = form.field("question");
     let number = (!given.is_empty()).then(|| QuestionNumber::read(&given)).transpose();
     let number = number.map_err(|expected| BadParameter::new("question", &given, expected))?;
     scoped.cancel_sql(number.map(|QuestionNumber(number)| number));
-    page::render(&SqlPage::new(layout, &scoped, form.field("sql"), Outcome::NotAsked))
+    let (query, _) = read(&mut layout, &form);
+    page::render(&SqlPage::new(layout, &scoped, query, Outcome::NotAsked))
 }
 
 /// The number of a question.
@@ -233,13 +339,13 @@ impl Argument for SqlBody {
     }
 }
 
-/// `POST /api/v1/sql`: the answer to a question; `?format=csv` answers in CSV.
+/// `POST /api/v1/sql`: the answer to a question; `?format=csv` answers in CSV, `from`, `to` and `hosts` say what it is about.
 pub async fn answer(
     scoped: ScopedFleet,
-    Query(asked): Query<InFormat<NoParameters>>,
+    Query(asked): Query<InFormat<AboutQuery>>,
     SqlBody(question): SqlBody,
 ) -> Result<Answer<SqlAnswer<'static>>, Refusal> {
-    let answered = scoped.ask_sql(question).await?;
+    let answered = scoped.ask_sql(question, asked.query.resolved()?).await?;
     match asked.format {
         Format::Csv => Ok(Answer::of_csv(csv::file("answer", answered.csv()))),
         Format::Json => Ok(Answer::of(&answered.json())),

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use fleetps_nats::{
     Snapshot,
     model::SnapshotPair,
-    snapshot::{Decoder, Sent},
+    snapshot::{Columns, Decoder, Sent},
 };
 
 use super::{Moment, Summary};
@@ -41,11 +41,19 @@ impl KeptHost {
 impl Kept {
     /// The snapshot; `None` where it cannot be decoded.
     pub(super) fn decode(&self, decoder: &mut Decoder) -> Option<Arc<Snapshot>> {
+        self.decode_columns(decoder, None)
+    }
+
+    /// The same with some columns of its processes alone.
+    pub(super) fn decode_columns(
+        &self,
+        decoder: &mut Decoder,
+        columns: Option<&Columns>,
+    ) -> Option<Arc<Snapshot>> {
         if let Some(decoded) = &self.decoded {
             return Some(Arc::clone(decoded));
         }
-        // Its times were judged when it came.
-        let mut snapshot = decoder.decode_sent(&self.message, self.sent, i64::MAX).ok()?;
+        let mut snapshot = decoder.decode_taken(&self.message, self.sent, columns).ok()?;
         if let Some(boot_at_us) = self.boot_at_us {
             snapshot.settle_boot(boot_at_us);
         }

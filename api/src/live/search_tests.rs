@@ -76,10 +76,11 @@ fn a_snapshot_before_is_decoded_only_where_something_needs_a_rate() {
     let none = search(&fleet, &Scope::everything(), "name = nothing", 100);
     assert_eq!((none.total, none.decoded), (0, HOSTS));
     let one = search(&fleet, &Scope::everything(), "host = h08 and pid = 7", 100);
-    assert_eq!((one.total, one.decoded), (1, HOSTS + 1));
+    assert_eq!((one.total, one.decoded), (1, HOSTS + 2));
     assert_eq!(one.found[0].rates.named("read_bytes"), Some(1_000.0), "it is shown");
+    assert_eq!(one.found[0].process.command_line.as_deref(), Some("/bin/worker --secret"), "whole");
     let readers = search(&fleet, &Scope::everything(), "read > 1", 100);
-    assert_eq!((readers.total, readers.decoded), (HOSTS as u64 / 4, 2 * HOSTS));
+    assert_eq!((readers.total, readers.decoded), (HOSTS as u64 / 4, 2 * HOSTS + 2 * HOSTS / 4));
     assert!(readers.found.iter().all(|found| found.rates.named("read_bytes") == Some(1_000.0)));
 }
 

@@ -38,7 +38,8 @@ use std::{sync::Arc, time::Duration};
 use axum::{extract::FromRequestParts, http::request::Parts};
 use fleetps_ingestor::{
     filter::{Deadline, Filter, Stopped},
-    history::{FoundOrder, History, HistoryError, MissingSegment, Scope, Span},
+    history::{FoundOrder, History, HistoryError, Holding, MissingSegment, Scope, Span},
+    sql::Choice,
 };
 use fleetps_nats::{HostName, Snapshot, audit::Outcome};
 use parking_lot::Mutex;
@@ -332,12 +333,27 @@ impl ScopedFleet {
         self.history().map(|history| history.missing_segments()).unwrap_or_default()
     }
 
-    /// Asks the history in SQL, which then is only what may be seen of it.
+    /// Asks the history in SQL, which then is only what may be seen of it: of some time and hosts, or else as far back as fits.
     ///
     /// # Errors
     /// When there is no answer.
-    pub async fn ask_sql(&self, sql: String) -> Result<Answered, Refusal> {
-        let answered = self.shared.console.ask(&self.person.name, self.scope(), sql.clone()).await;
+    pub async fn ask_sql(
+        &self,
+        sql: String,
+        about: Option<(Span, Vec<HostName>)>,
+    ) -> Result<Answered, Refusal> {
+        let choice = match (about, self.history()) {
+            (Some((span, hosts)), Some(history)) => {
+                let holding = self.shared.fleet_views.aside(move || history.holding(&hosts, span)).await;
+                let holding =
+                    holding.map_err(|error| Refusal::fault("could not look at the index", &error))?;
+                Choice::of(span, holding)
+            }
+            (Some((span, _)), None) => Choice::of(span, Holding::default()),
+            (None, _) => Choice::default(),
+        };
+        let console = &self.shared.console;
+        let answered = console.ask_about(&self.person.name, self.scope(), sql.clone(), choice).await;
         let outcome = if answered.is_ok() { Outcome::Done } else { Outcome::Failed };
         self.shared.audit_log.note(&self.person, "sql.ask", None, sql, outcome);
         answered

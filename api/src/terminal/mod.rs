@@ -37,6 +37,7 @@ pub use legacy::{LegacyCommand, legacy};
 pub use ps::{PsArgs, ps};
 pub use server::Asked;
 pub use sql::{Format, sql};
+pub use time::SpanArgs;
 pub use tls::{TlsCommand, tls};
 pub use top::{TopArgs, top};
 pub use user::{UserCommand, user};

@@ -9,8 +9,8 @@ use std::{
 use anyhow::Context;
 use clap::ValueEnum;
 use fleetps_ingestor::{
-    history::Scope,
-    sql::{AskError, SqlClient},
+    history::{Holding, Scope, Span},
+    sql::{AskError, Choice, SqlClient},
 };
 use tokio_util::sync::CancellationToken;
 
@@ -35,11 +35,11 @@ pub enum Format {
     Json,
 }
 
-/// Asks the history in the folder `history`; `-` reads the question from standard input.
+/// Asks the history in the folder `history`, of a span or as far back as fits; `-` reads the question from standard input.
 ///
 /// # Errors
 /// When the question has no answer, or it cannot be written.
-pub fn sql(history: PathBuf, question: &str, format: Format) -> anyhow::Result<()> {
+pub fn sql(history: PathBuf, question: &str, span: Option<Span>, format: Format) -> anyhow::Result<()> {
     anyhow::ensure!(
         history.is_dir(),
         "there is no history at {}; name the data folder of the ingestor with --data DIR",
@@ -52,8 +52,9 @@ pub fn sql(history: PathBuf, question: &str, format: Format) -> anyhow::Result<(
     }
     let asked = Instant::now();
     // Ctrl-C ends this program, and the process that answers ends with it.
-    let answer =
-        SqlClient::with_this_program(history)?.ask(&sql, &Scope::everything(), &CancellationToken::new());
+    let client = SqlClient::with_this_program(history)?;
+    let choice = span.map_or_else(Choice::default, |span| Choice::of(span, Holding::default()));
+    let answer = client.ask_about(&sql, &choice, &Scope::everything(), &CancellationToken::new());
     let answer = answer.map_err(explained)?;
     let answered = Answered { answer, took: asked.elapsed() };
     match format {
@@ -90,6 +91,7 @@ fn explained(error: AskError) -> anyhow::Error {
                 limits()
             )
         }
+        AskError::TooManySegments(_) => anyhow::anyhow!("{said}; ask about a shorter time (--from and --to)"),
         AskError::Start(source) => anyhow::Error::new(source).context(said),
         _ => anyhow::anyhow!("{said}"),
     }

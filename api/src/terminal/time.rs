@@ -1,5 +1,7 @@
 //! Times in arguments, as people type them: in the zone of this machine.
 
+use clap::Args;
+use fleetps_ingestor::history::Span;
 use jiff::{Timestamp, tz::TimeZone};
 
 use crate::{live::now_us, query::parameter::Value, view::when::TimeParam};
@@ -12,6 +14,32 @@ pub fn exact(typed: &str) -> Result<String, String> {
     let now = Timestamp::from_microsecond(now_us()).unwrap_or_default().to_zoned(TimeZone::system());
     let time = TimeParam::typed(typed, &now).map_err(|expected| format!("expected {expected}"))?;
     Ok(time.written())
+}
+
+/// The part of the history that a command is about.
+#[derive(Debug, Clone, Args)]
+pub struct SpanArgs {
+    /// Only files of a time: from when, in this machine's zone, or how long ago as in -7d; without it as far back as fits
+    #[arg(long, value_name = "TIME", value_parser = exact, allow_hyphen_values = true)]
+    from: Option<String>,
+    /// Until when; now without it
+    #[arg(long, value_name = "TIME", value_parser = exact, requires = "from", allow_hyphen_values = true)]
+    to: Option<String>,
+}
+
+impl SpanArgs {
+    /// The span that it says now; absent where it says none.
+    ///
+    /// # Errors
+    /// When it ends before it begins.
+    pub fn span(&self) -> anyhow::Result<Option<Span>> {
+        let Some(from) = &self.from else { return Ok(None) };
+        let now_us = now_us();
+        let moment = |time: &str| TimeParam::exact(time).map_or(now_us, |time| time.resolve(now_us));
+        let (from_us, to_us) = (moment(from), self.to.as_deref().map_or(now_us, moment));
+        anyhow::ensure!(from_us < to_us, "--from is not before --to");
+        Ok(Some(Span { from_us, to_us }))
+    }
 }
 
 #[cfg(test)]

@@ -1,6 +1,9 @@
 //! The fleet page: the totals, what needs a person, the busiest programs and processes, and the table of hosts.
+//!
+//! The table has a page of hosts at a time ([`HostsPage`]), however many there are: the server puts all of them in order, and
+//! renders and keeps up to date only those that are shown. What is left out is said beside the table.
 
-use std::sync::Arc;
+use std::{ops::Range, sync::Arc};
 
 use serde::{Deserialize, Serialize};
 
@@ -24,8 +27,13 @@ use crate::{
     url::{HostTab, Url},
 };
 
-/// Hosts shown by default.
-const DEFAULT_HOSTS: usize = 250;
+/// Hosts on a page by default. A browser shows as many within some 40 ms of a keystroke, and what changes of them between two
+/// patches takes a few KB.
+const DEFAULT_HOSTS: usize = 200;
+/// The most hosts on one page, whatever `rows` says: they take 0.5 MB, which a browser still shows without trouble.
+const MAX_HOSTS: usize = 500;
+/// The highest number of a page: far more hosts than a fleet has.
+const MAX_PAGE: usize = 100_000;
 /// Hosts whose warning is said above the table: what fits a line or two. The filter finds the others by their words.
 const MAX_WARNINGS: usize = 4;
 
@@ -107,9 +115,83 @@ pub struct FleetQuery {
     /// The order.
     #[serde(flatten)]
     pub order: Order<HostColumn>,
-    /// The most hosts to show.
+    /// The most hosts on a page; more than [`MAX_HOSTS`] count as that.
     #[serde(with = "parameter", skip_serializing_if = "is_default")]
     pub rows: Count<DEFAULT_HOSTS, MAX_ROWS>,
+    /// Which page of the hosts, from 1; one behind the last counts as that.
+    #[serde(with = "parameter", skip_serializing_if = "is_default")]
+    pub page: Count<1, MAX_PAGE, 1>,
+}
+
+impl FleetQuery {
+    /// The same in another order, from its first page on.
+    pub fn ordered(&self, order: Order<HostColumn>) -> Self {
+        Self { order, page: Count::default(), ..self.clone() }
+    }
+
+    /// The same with another filter, from its first page on.
+    pub fn filtered(&self, q: String) -> Self {
+        Self { q: HostFilterText(q), page: Count::default(), ..self.clone() }
+    }
+}
+
+/// Which of the hosts are on the page.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct HostsPage {
+    /// Those that match.
+    all: usize,
+    /// How many are on a page.
+    rows: usize,
+    /// Its number, from 1.
+    number: usize,
+}
+
+impl HostsPage {
+    fn of(query: &FleetQuery, all: usize) -> Self {
+        let rows = query.rows.get().min(MAX_HOSTS);
+        let pages = if rows == 0 { 1 } else { all.div_ceil(rows).max(1) };
+        Self { all, rows, number: query.page.get().min(pages) }
+    }
+
+    /// The places of its hosts.
+    fn places(self) -> Range<usize> {
+        let first = (self.number - 1) * self.rows;
+        first..self.all.min(first + self.rows)
+    }
+
+    /// Which hosts it shows, in words; empty where it shows all.
+    fn words(self) -> String {
+        let places = self.places();
+        if places.len() == self.all {
+            return String::new();
+        }
+        let all = display::count(self.all as u64);
+        match places.len() {
+            0 => format!("none of {all} hosts shown"),
+            _ => {
+                let [first, last] = [places.start + 1, places.end].map(|place| display::count(place as u64));
+                format!("hosts {first} to {last} of {all}")
+            }
+        }
+    }
+
+    /// The links to the page before it and behind it; without a text where there is none.
+    fn links(self, query: &FleetQuery) -> [(&'static str, Cell); 2] {
+        let link = |word: &str, hosts: usize, page: usize| match hosts {
+            0 => Cell::field(""),
+            hosts => {
+                let query = FleetQuery { page: Count::near(page), ..query.clone() };
+                Cell::field(format!("{word} {}", display::count(hosts as u64)))
+                    .linked(Url::fleet().with(&query))
+            }
+        };
+        let Range { start, end } = self.places();
+        let (before, after) = (start.min(self.rows), self.all.saturating_sub(end).min(self.rows));
+        [
+            ("hosts-before", link("Previous", before, self.number.saturating_sub(1))),
+            ("hosts-after", link("Next", after, self.number.saturating_add(1))),
+        ]
+    }
 }
 
 /// The text of a filter over hosts.
@@ -157,6 +239,8 @@ pub fn view(fleet: &FleetView, query: &FleetQuery, of_hosts: OfHosts<'_>, now_us
         // As on a host's page: what was typed so far is not lost, and neither are the rows.
         Err(problem) => (fleet.hosts.iter().map(Arc::as_ref).collect(), problem),
     };
+    let page = HostsPage::of(query, matching.len());
+    let [before, after] = page.links(query);
     let matching_words = match (query.q.0.is_empty() || !problem.is_empty(), matching.len()) {
         (true, _) => String::new(),
         (false, 1) => format!("1 of {hosts} matches"),
@@ -175,11 +259,14 @@ pub fn view(fleet: &FleetView, query: &FleetQuery, of_hosts: OfHosts<'_>, now_us
             ("left-out", Cell::field(left_out(fleet))),
             ("warnings", Cell::field(warnings(&fleet.hosts))),
             ("matching", Cell::field(matching_words)),
+            ("shown", Cell::field(page.words())),
+            before,
+            after,
             ("problem", Cell::field(problem)),
         ],
         tables: vec![
             trouble::table(of_hosts.open, &fleet.hosts),
-            hosts_table(matching, query, of_hosts, now_us),
+            hosts_table(matching, page, query, of_hosts, now_us),
             busiest::programs(&fleet.programs),
             busiest::processes(&fleet.hosts),
         ],
@@ -229,23 +316,38 @@ fn left_out(fleet: &FleetView) -> String {
     format!("{hosts} left out, not seen for {}", display::duration(seconds))
 }
 
-/// By what each host sorts is worked out once. Only the rows that are shown are put in order and written.
-fn hosts_table(hosts: Vec<&Summary>, query: &FleetQuery, of_hosts: OfHosts<'_>, now_us: i64) -> Table {
+/// By what each host sorts is worked out once. Only the rows of the page and those before it are put in order, and only those of
+/// the page are written.
+fn hosts_table(
+    hosts: Vec<&Summary>,
+    page: HostsPage,
+    query: &FleetQuery,
+    of_hosts: OfHosts<'_>,
+    now_us: i64,
+) -> Table {
     let order = query.order;
     let mut matching: Vec<(SortKey<'_>, &Summary)> =
         hosts.into_iter().map(|host| (sort_key(host, order.column, of_hosts, now_us), host)).collect();
     let compare = |(a_key, a): &(SortKey<'_>, &Summary), (b_key, b): &(SortKey<'_>, &Summary)| {
         a_key.compare(b_key, order.descending).then_with(|| a.host.cmp(&b.host))
     };
-    let (all, shown) = (matching.len(), query.rows.get().min(matching.len()));
-    if shown > 0 && shown < all {
-        matching.select_nth_unstable_by(shown - 1, compare);
-        matching.truncate(shown);
+    let (all, places) = (matching.len(), page.places());
+    if places.end > 0 && places.end < all {
+        matching.select_nth_unstable_by(places.end - 1, compare);
+        matching.truncate(places.end);
     }
-    matching.sort_unstable_by(compare);
-    let rows: Vec<Row> = matching.iter().map(|(_, host)| host_row(host, of_hosts, now_us)).collect();
-    let more = (rows.len() < all).then(|| Link {
-        href: Url::fleet().with(&FleetQuery { rows: Count::MOST, ..query.clone() }),
+    if places.start > 0 && places.start < matching.len() {
+        matching.select_nth_unstable_by(places.start, compare);
+    }
+    let mut shown = matching.split_off(places.start.min(matching.len()));
+    shown.sort_unstable_by(compare);
+    let rows: Vec<Row> = shown.iter().map(|(_, host)| host_row(host, of_hosts, now_us)).collect();
+    let more = (rows.len() < all && all <= MAX_HOSTS).then(|| Link {
+        href: Url::fleet().with(&FleetQuery {
+            rows: Count::near(MAX_HOSTS),
+            page: Count::default(),
+            ..query.clone()
+        }),
         text: format!("Show all {} hosts", display::count(all as u64)),
     });
     let heads = HostColumn::ALL.map(|column| head(column, query)).into();
@@ -254,7 +356,7 @@ fn hosts_table(hosts: Vec<&Summary>, query: &FleetQuery, of_hosts: OfHosts<'_>, 
 
 fn head(column: HostColumn, query: &FleetQuery) -> Head {
     let (id, text, unit) = column.known();
-    let sorted = FleetQuery { order: query.order.sorted_by(column), ..query.clone() };
+    let sorted = query.ordered(query.order.sorted_by(column));
     let direction = if query.order.descending { "descending" } else { "ascending" };
     Head {
         column: id,
@@ -348,4 +450,45 @@ fn alerts_of(host: &Summary, of_hosts: OfHosts<'_>) -> Cell {
 fn by_cpu(host: &str) -> Url {
     let query = ProcessQuery { view: Arrangement::Flat, ..ProcessQuery::default() };
     Url::host(host, HostTab::Processes).with(&query)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn page(rows: usize, number: usize, all: usize) -> HostsPage {
+        let query =
+            FleetQuery { rows: Count::near(rows), page: Count::near(number), ..FleetQuery::default() };
+        HostsPage::of(&query, all)
+    }
+
+    #[test]
+    fn a_page_says_which_hosts_it_has_and_one_behind_the_last_is_the_last() {
+        for (rows, number, all, places, words) in [
+            (200, 1, 0, 0..0, ""),
+            (200, 1, 200, 0..200, ""),
+            (200, 1, 10_000, 0..200, "hosts 1 to 200 of 10,000"),
+            (200, 50, 10_000, 9_800..10_000, "hosts 9,801 to 10,000 of 10,000"),
+            (200, 51, 10_000, 9_800..10_000, "hosts 9,801 to 10,000 of 10,000"),
+            (200, 2, 201, 200..201, "hosts 201 to 201 of 201"),
+            (200, 9, 0, 0..0, ""),
+            (0, 1, 3, 0..0, "none of 3 hosts shown"),
+            (MAX_ROWS, 1, 501, 0..500, "hosts 1 to 500 of 501"),
+        ] {
+            let page = page(rows, number, all);
+            assert_eq!((page.places(), page.words().as_str()), (places, words), "{rows} {number} {all}");
+        }
+    }
+
+    #[test]
+    fn links_lead_to_the_pages_that_there_are() {
+        let links = |rows, number, all| {
+            page(rows, number, all).links(&FleetQuery::default()).map(|(_, link)| link.text)
+        };
+        assert_eq!(links(200, 1, 200), ["", ""]);
+        assert_eq!(links(200, 1, 250), ["", "Next 50"]);
+        assert_eq!(links(200, 2, 10_000), ["Previous 200", "Next 200"]);
+        assert_eq!(links(200, 50, 10_000), ["Previous 200", ""]);
+        assert_eq!(links(0, 1, 3), ["", ""]);
+    }
 }

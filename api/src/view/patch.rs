@@ -27,6 +27,9 @@ pub struct Patch {
     /// Whether this is the whole page: rows that are not in it are gone, and none of them is news.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub whole: bool,
+    /// Whether the page is to ask for itself instead, because all of it would be a long patch.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub again: bool,
     /// Fields outside the tables.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub fields: Vec<FieldPatch>,
@@ -106,7 +109,12 @@ impl Patch {
             .map(|(name, cell)| FieldPatch::of(name, cell))
             .collect();
         let nothing = tables.is_empty() && fields.is_empty();
-        (!nothing).then(|| Self { version: after.version.clone(), whole: false, fields, tables })
+        (!nothing).then(|| Self { version: after.version.clone(), fields, tables, ..Self::default() })
+    }
+
+    /// Nothing, for a page that is to ask for itself.
+    pub fn again(view: &View) -> Self {
+        Self { version: view.version.clone(), again: true, ..Self::default() }
     }
 
     /// Everything, for a page that shows an unknown moment.

@@ -9,9 +9,9 @@ use std::{
 };
 
 use fleetps_ingestor::{
-    history::Scope,
+    history::{Holding, Scope, Span},
     segment::{SegmentRows, seal},
-    sql::{Answer, AskError, Cut, LIMITS, SqlClient},
+    sql::{Answer, AskError, Choice, Cut, LIMITS, SqlClient},
 };
 use fleetps_nats::snapshot::Process;
 use tokio_util::sync::CancellationToken;
@@ -132,6 +132,37 @@ fn answers_do_not_depend_on_what_extensions_the_library_has() {
     ] {
         let answer = ask(&history, probe);
         assert!(matches!(answer, Err(AskError::Refused { .. })), "{probe}: {answer:?}");
+    }
+}
+
+#[test]
+fn a_large_history_is_answered_from_what_fits_or_from_a_time_and_the_answer_says_which() {
+    let (_data, history) = history();
+    let count = "SELECT count(*) FROM host_sample";
+    let ask = |choice: &Choice| {
+        let scope = Scope::everything();
+        sql_client(&history).ask_about(count, choice, &scope, &CancellationToken::new())
+    };
+    let answer = ask(&Choice::default()).unwrap();
+    assert_eq!((answer.rows[0][0].as_deref(), answer.attached.from_us), (Some("4"), None));
+    let newest = ask(&Choice::default().at_most(1)).unwrap();
+    assert_eq!(newest.rows[0][0].as_deref(), Some("2"));
+    assert_eq!((newest.attached.segments, newest.attached.of), (1, 2));
+    assert!(newest.attached.from_us.is_some());
+    let (from_us, to_us) = (1_763_713_800_000_000, 1_763_713_900_000_000);
+    let names: Vec<String> = contents(&history)
+        .into_keys()
+        .map(|path| path.file_name().unwrap().to_str().unwrap().to_owned())
+        .collect();
+    let holding = Holding { with: [names[0].clone()].into(), without: [names[1].clone()].into() };
+    let of_host = ask(&Choice::of(Span { from_us, to_us }, holding).at_most(1)).unwrap();
+    assert_eq!((of_host.rows[0][0].as_deref(), of_host.attached.segments), (Some("2"), 1));
+    assert_eq!((of_host.attached.from_us, of_host.attached.to_us), (Some(from_us), Some(to_us)));
+    let other_day = Span { from_us: from_us + 86_400_000_000, to_us: to_us + 86_400_000_000 };
+    assert_eq!(ask(&Choice::of(other_day, Holding::default())).unwrap().attached.segments, 0);
+    match ask(&Choice::of(Span { from_us, to_us }, Holding::default()).at_most(1)) {
+        Err(AskError::TooManySegments(why)) => assert!(why.contains("about 2 segments"), "{why}"),
+        other => panic!("{other:?}"),
     }
 }
 

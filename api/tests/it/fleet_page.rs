@@ -83,6 +83,32 @@ async fn groups_are_offered_beside_the_filter_and_lead_there_and_back() {
 }
 
 #[tokio::test]
+async fn a_page_has_some_of_the_hosts_says_which_and_leads_to_the_others_without_scripts() {
+    let site = fleet();
+    let shown = |page: &Html| texts(page, "[data-f=shown]").swap_remove(0);
+    let first = site.page("/?sort=host&rows=2").await;
+    assert_eq!(texts(&first, "#hosts td.host .t"), ["db-1", "web-1"]);
+    assert_eq!(shown(&first), "hosts 1 to 2 of 3");
+    assert_eq!(texts(&first, "#hosts-before, #hosts-after"), ["", "Next 1"]);
+    assert_eq!(attributes(&first, "#hosts th.host", "aria-sort"), ["ascending"]);
+    let next = attributes(&first, "#hosts-after", "href").swap_remove(0);
+    let second = site.page(&next).await;
+    assert_eq!(texts(&second, "#hosts td.host .t"), ["web-2"]);
+    assert_eq!(shown(&second), "hosts 3 to 3 of 3");
+    assert_eq!(texts(&second, "#hosts-before, #hosts-after"), ["Previous 2", ""]);
+    assert_eq!(attributes(&second, "#hosts-before", "href"), ["/?sort=host&rows=2"]);
+    assert_eq!(attributes(&second, "[data-more]", "href"), ["/?sort=host&rows=500"]);
+    // What is behind the last page is the last one; another order and another filter begin at the first.
+    assert_eq!(texts(&site.page("/?sort=host&rows=2&page=99").await, "#hosts td.host .t"), ["web-2"]);
+    let by_cpu = attributes(&second, "#hosts th.cpu a", "href").swap_remove(0);
+    assert_eq!(by_cpu, "/?rows=2");
+    assert!(!attributes(&second, "input[type=hidden]", "name").contains(&"page".to_owned()));
+    // Where all are shown nothing is said.
+    let whole = site.page("/").await;
+    assert_eq!(texts(&whole, "[data-f=shown], #hosts-before, #hosts-after").concat(), "");
+}
+
+#[tokio::test]
 async fn what_needs_a_person_is_told_first_with_since_when_and_nothing_when_all_is_well() {
     let site = fleet();
     let page = site.page("/").await;

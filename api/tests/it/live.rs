@@ -13,7 +13,7 @@ use tower::ServiceExt;
 
 use crate::{
     alerts::transition,
-    support::{PATIENCE, Site, family, process, snapshot, texts},
+    support::{PATIENCE, Site, attributes, family, process, snapshot, texts},
 };
 
 /// A stream of events.
@@ -107,6 +107,29 @@ async fn the_fleet_stream_tells_of_new_hosts_and_of_hosts_that_fall_silent() {
     site.shared.fleet.age(steady_us() + 31_000_000);
     let patch = events.next().await;
     assert!(patch["fields"].to_string().contains("2 silent"), "{patch}");
+}
+
+#[tokio::test]
+async fn the_fleet_stream_begins_with_what_has_changed_since_the_page_was_made() {
+    let site = Site::with("web-1", family());
+    let page = site.page("/").await;
+    let version = attributes(&page, "main", "data-version").swap_remove(0);
+    // In a large fleet some host has always sent meanwhile.
+    site.tell("web-2", family());
+    let mut events = Events::open(&site, &format!("/live?since={version}")).await;
+    let patch = events.next().await;
+    assert!(patch.get("whole").is_none(), "{patch}");
+    let table = patch["tables"].as_array().unwrap().iter().find(|table| table["id"] == "hosts").unwrap();
+    assert_eq!(table["rows"].as_array().unwrap().len(), 1);
+    assert!(table["rows"][0][1].as_str().unwrap().contains("web-2"));
+}
+
+#[tokio::test]
+async fn a_page_of_a_large_fleet_that_has_missed_much_asks_again_instead_of_a_long_patch() {
+    let site = Site::new();
+    (0..150).for_each(|number| site.tell(&format!("web-{number}"), family()));
+    let patch = Events::open(&site, "/live?since=long-ago").await.next().await;
+    assert_eq!((&patch["again"], patch.get("tables")), (&serde_json::json!(true), None), "{patch}");
 }
 
 #[tokio::test]

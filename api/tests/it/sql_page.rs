@@ -76,6 +76,47 @@ async fn a_refused_question_keeps_its_text_and_says_where() {
 }
 
 #[tokio::test]
+async fn a_time_and_hosts_choose_segments_and_stay_in_the_page_its_link_and_its_answers() {
+    let (_data, history) = history();
+    let site = site(&history);
+    let link = "/sql?sql=SELECT+1&from=2025-11-21T08:00:00Z&to=2025-11-21T09:00:00Z&hosts=web-1";
+    let page = site.page(link).await;
+    let fields = |page: &Html| attributes(page, "#sql-from, #sql-to, #sql-hosts", "value");
+    assert_eq!(fields(&page), ["2025-11-21 08:00:00", "2025-11-21 09:00:00", "web-1"]);
+    let asked = [
+        ("sql", "SELECT count(*) FROM host_sample"),
+        ("zone", "Europe/Berlin"),
+        ("from", "2025-11-21 09:00"),
+        ("to", "2025-11-21 10:00"),
+        ("hosts", "web-1, <b>"),
+    ];
+    let wrong = ask(&site, &asked).await;
+    assert_eq!(wrong.status, StatusCode::BAD_REQUEST);
+    let answer = Html::parse_document(&ask(&site, &asked[..4]).await.body);
+    let summary = &texts(&answer, "#summary")[0];
+    assert!(summary.contains("; attached 2 of 2 segments: from 2025-11-21 08:00:00"), "{summary}");
+    assert_eq!(fields(&answer)[..2], ["2025-11-21 09:00:00", "2025-11-21 10:00:00"]);
+    let links = attributes(&answer, ".sql a", "href");
+    assert!(links[0].ends_with("&from=2025-11-21T08:00:00Z&to=2025-11-21T09:00:00Z"), "{links:?}");
+    let typo = ask(&site, &[("sql", "SELECT 1"), ("from", "yesterdy")]).await;
+    assert_eq!(typo.status, StatusCode::BAD_REQUEST);
+    let typo = Html::parse_document(&typo.body);
+    assert_eq!((fields(&typo)[0].as_str(), texts(&typo, "#sql-from-wrong").len()), ("yesterdy", 1));
+    assert_eq!(texts(&typo, "textarea"), ["SELECT 1"]);
+
+    let post = |query: &str| {
+        let request = Request::post(format!("/api/v1/sql{query}")).header("host", "localhost");
+        site.send(request.header("content-type", "text/plain").body(Body::from("SELECT 1")).unwrap())
+    };
+    let whole: serde_json::Value = serde_json::from_str(&post("").await.body).unwrap();
+    assert_eq!(whole["segments"], json!({"attached": 2, "of": 2, "from": null, "to": null}));
+    let other: serde_json::Value =
+        serde_json::from_str(&post("?from=2025-10-01T00:00:00Z&to=2025-10-02T00:00:00Z").await.body).unwrap();
+    assert_eq!((&other["segments"]["attached"], &other["segments"]["of"]), (&json!(0), &json!(2)));
+    assert_eq!(post("?from=now&to=-1h").await.status, StatusCode::BAD_REQUEST);
+}
+
+#[tokio::test]
 async fn every_example_runs() {
     let (_data, history) = history();
     let site = site(&history);

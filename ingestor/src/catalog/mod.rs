@@ -2,14 +2,16 @@
 //! it, and do not know each other.
 //!
 //! `folder` lists the files by their names alone; `segment_catalog` keeps which of them are used, and publishes that in
-//! `attach.sql`; `index` holds the hosts and times of one attached segment; `views` makes one database of many segments.
+//! `attach.sql` (`script`), or the newest of them where not all can be attached (`selection`); `index` holds the hosts and times of one attached segment; `views` makes one database of many segments.
 
 mod cleanup;
 mod error;
 mod folder;
 mod index;
 mod meta;
+mod script;
 mod segment_catalog;
+mod selection;
 mod state;
 mod templates;
 mod unreadable;
@@ -19,8 +21,11 @@ pub use error::CatalogError;
 pub use folder::{SegmentFile, SegmentFolder, SkippedFile};
 pub(crate) use index::{HostRange, HostRanges, SegmentIndex};
 pub(crate) use meta::SegmentMeta;
+pub use script::{AttachScript, attach_script};
 pub use segment_catalog::ATTACH_SQL;
 pub(crate) use segment_catalog::SegmentCatalog;
+pub use selection::MAX_ATTACHED;
+pub(crate) use selection::{Newest, may_hold, newest};
 pub(crate) use state::quarantine_file;
 pub(crate) use unreadable::{UnreadableSegments, read_again};
 pub use views::attach_sql;

@@ -12,9 +12,11 @@ use std::{
 };
 
 use super::{
-    CatalogError, attach_sql,
+    CatalogError,
     cleanup::{protect, remove_temporary},
     meta::SegmentMeta,
+    script::newest_script,
+    selection::MAX_ATTACHED,
     state::{LEFT_OUT, State},
     unreadable::{UnreadableSegment, read_again},
 };
@@ -195,7 +197,8 @@ impl SegmentCatalog {
         let path = self.folder.join(ATTACH_SQL);
         let temporary = path.with_extension(format!("sql.{TEMPORARY_EXTENSION}"));
         let audit = state.attachable_audit(&self.folder);
-        let sql = attach_sql(&self.folder, &names) + "\n" + &attach_audit_sql(&self.folder, &audit);
+        let script = newest_script(&self.folder, names, MAX_ATTACHED);
+        let sql = script.sql + "\n" + &attach_audit_sql(&self.folder, &audit);
         // A new file: something else with that name, such as a pipe, would be waited for.
         let _ = fs::remove_file(&temporary);
         let written = File::create_new(&temporary).and_then(|mut file| file.write_all(sql.as_bytes()));

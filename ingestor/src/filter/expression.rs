@@ -24,7 +24,7 @@ pub(super) trait Subject {
 
 impl Subject for Fields<'_> {
     fn has_word(&self, word: &str) -> bool {
-        let occurs = |text: &str| lower(text).contains(word);
+        let occurs = |text: &str| occurs(text, word);
         occurs(&self.process.name) || self.process.command_line.as_deref().is_some_and(occurs)
     }
 
@@ -42,6 +42,25 @@ impl Subject for Fields<'_> {
             Value::Text(_) | Value::Letter(_) => None,
         }
     }
+}
+
+/// Whether `word`, in small letters, occurs in a text in any. Nearly every text is ASCII, and is searched as it lies.
+fn occurs(text: &str, word: &str) -> bool {
+    let Some(first) = word.bytes().next() else { return true };
+    if !text.is_ascii() {
+        return lower(text).contains(word);
+    }
+    let (text, word) = (text.as_bytes(), word.as_bytes());
+    let Some(last) = text.len().checked_sub(word.len()) else { return false };
+    // Small letters are equal to none but themselves and their large ones.
+    let is_it = |from: usize| text.get(from..from + word.len()).is_some_and(|part| is_lower(part, word));
+    (0..=last)
+        .any(|from| text.get(from).is_some_and(|byte| byte.to_ascii_lowercase() == first) && is_it(from))
+}
+
+/// Whether a text in small letters is `word`.
+fn is_lower(text: &[u8], word: &[u8]) -> bool {
+    text.iter().zip(word).all(|(byte, wanted)| byte.to_ascii_lowercase() == *wanted)
 }
 
 /// The expression of a filter.
@@ -115,6 +134,18 @@ impl Expression {
             }
             Self::Not(inner) => inner.own_places(places),
             Self::All(inner) | Self::Any(inner) => inner.iter().all(|inner| inner.own_places(places)),
+        }
+    }
+
+    /// Adds the places of the process's fields that it looks at.
+    pub(super) fn places(&self, places: &mut BTreeSet<usize>) {
+        match self {
+            Self::Word(_) => drop(self.own_places(places)),
+            Self::Same(field, _) | Self::Like(field, _) | Self::Number(field, ..) => {
+                places.extend(field.place());
+            }
+            Self::Not(inner) => inner.places(places),
+            Self::All(inner) | Self::Any(inner) => inner.iter().for_each(|inner| inner.places(places)),
         }
     }
 

@@ -134,6 +134,16 @@ impl Field {
         }
     }
 
+    /// The place among the fields of a process that its value is made of. Identity and start need none: they are known of
+    /// every process.
+    pub(super) fn place(self) -> Option<usize> {
+        match self.source {
+            Source::Process(place) | Source::Rate(place) => Some(place),
+            Source::MemoryPercent => PROCESS.iter().position(|field| field.name == "resident_bytes"),
+            Source::Host | Source::Age | Source::OfHost(_) => None,
+        }
+    }
+
     /// Whether it is the name of the process's host.
     pub(super) fn is_host(self) -> bool {
         self.source == Source::Host

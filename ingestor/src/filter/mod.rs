@@ -168,6 +168,32 @@ impl Filter {
         is_own.then_some(places)
     }
 
+    /// The places in the model's list of a process's fields that it looks at, to compare them or their growth.
+    pub fn places(&self) -> BTreeSet<usize> {
+        let mut places = BTreeSet::new();
+        if let Some(expression) = &self.expression {
+            expression.places(&mut places);
+        }
+        places
+    }
+
+    /// Whether it lets each of these processes through, as [`Filter::matching`] says it; rates are worked out only where it asks for
+    /// one.
+    ///
+    /// # Errors
+    /// When the deadline came first.
+    pub fn matching_views(
+        &self,
+        processes: &[ProcessView<'_>],
+        deadline: &Deadline,
+    ) -> Result<Vec<bool>, Stopped> {
+        let needs_rates = self.asks_for_rates();
+        self.each(processes, deadline, |expression, view| {
+            let rates = if needs_rates { view.rates() } else { ProcessRates::default() };
+            expression.matches(&Fields::with_rates(view, rates))
+        })
+    }
+
     /// Whether it lets a process through. The caller looks at its deadline, because one may take milliseconds.
     pub(crate) fn matches(&self, fields: &Fields<'_>) -> bool {
         self.expression.as_ref().is_none_or(|expression| expression.matches(fields))

@@ -30,6 +30,7 @@
 mod back_test;
 mod boots;
 mod cache;
+mod choosing;
 mod columns;
 mod diff;
 mod engine;
@@ -62,6 +63,7 @@ use parking_lot::{Mutex, RwLock};
 
 pub use crate::events::{Event, EventKind};
 pub use back_test::{BackTest, Episode, MAX_EPISODES};
+pub use choosing::Holding;
 pub use diff::{Changed, Diff, diff};
 use engine::Engine;
 pub use events::{EventList, EventQuery, sort_events};

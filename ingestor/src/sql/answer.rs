@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::{Number, Value};
 
+use super::choice::{Attached, Choice};
 use crate::history::Scope;
 
 /// Rows, and what was cut off.
@@ -20,6 +21,8 @@ pub struct Answer {
     pub history_from_us: Option<i64>,
     /// Until when the history reached, in µs since 1970 UTC; absent when it was empty.
     pub history_to_us: Option<i64>,
+    /// How much of the history it is about.
+    pub attached: Attached,
     /// The segments that could not be read, and are missing in the answer.
     pub incomplete: Vec<String>,
 }
@@ -95,6 +98,7 @@ fn number(text: &str) -> Option<Number> {
 pub(super) struct Question {
     pub(super) sql: String,
     pub(super) scope: Scope,
+    pub(super) choice: Choice,
 }
 
 /// What the process that answers writes.
@@ -110,6 +114,8 @@ pub(super) enum Reply {
         /// The byte of the question that it is about.
         position: Option<usize>,
     },
+    /// What it is about is in more segments than may be attached; why not.
+    TooManySegments(String),
     /// The question needs more memory than it may have.
     OutOfMemory,
     /// DuckDB gave up by its own clock.

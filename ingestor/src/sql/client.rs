@@ -13,6 +13,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     answer::{Answer, Question, Reply},
+    choice::Choice,
     limits::{LIMITS, MAX_QUESTION_BYTES},
 };
 use crate::history::Scope;
@@ -38,6 +39,9 @@ pub enum AskError {
     /// It is too long.
     #[error("the question has more than {} KiB", MAX_QUESTION_BYTES >> 10)]
     TooLong,
+    /// What it is about is in too many segments.
+    #[error("{0}")]
+    TooManySegments(String),
     /// It took too long.
     #[error("the question was stopped after {} s", LIMITS.seconds)]
     TooSlow,
@@ -83,18 +87,32 @@ impl SqlClient {
         Ok(Self::new(program, history))
     }
 
-    /// Asks about the history within `scope`, and waits for the answer, which comes within the deadline. Blocks: call
-    /// it from a blocking thread.
+    /// Asks about as much of the history within `scope` as fits, and waits for the answer, which comes within the deadline.
+    /// Blocks: call it from a blocking thread.
     ///
     /// # Errors
     /// When there is no answer.
     pub fn ask(&self, sql: &str, scope: &Scope, cancelled: &CancellationToken) -> Result<Answer, AskError> {
+        self.ask_about(sql, &Choice::default(), scope, cancelled)
+    }
+
+    /// The same about a part of the history.
+    ///
+    /// # Errors
+    /// When there is no answer.
+    pub fn ask_about(
+        &self,
+        sql: &str,
+        choice: &Choice,
+        scope: &Scope,
+        cancelled: &CancellationToken,
+    ) -> Result<Answer, AskError> {
         if sql.len() > MAX_QUESTION_BYTES {
             return Err(AskError::TooLong);
         }
         let deadline = Instant::now() + LIMITS.deadline();
         let mut process = Process::start(self).map_err(AskError::Start)?;
-        let answer = process.ask(sql, scope).map_err(AskError::Start)?;
+        let answer = process.ask(sql, choice, scope).map_err(AskError::Start)?;
         let said = loop {
             match answer.recv_timeout(LOOK_EVERY) {
                 Ok(said) => break said,
@@ -111,6 +129,7 @@ impl SqlClient {
             Ok(Reply::Refused { message, position }) => {
                 Err(AskError::Refused { message, place: position.and_then(|position| place(sql, position)) })
             }
+            Ok(Reply::TooManySegments(why)) => Err(AskError::TooManySegments(why)),
             Ok(Reply::TooSlow) => Err(AskError::TooSlow),
             Ok(Reply::Damaged(what)) => Err(AskError::Damaged(what)),
             Ok(Reply::OutOfMemory) => Err(AskError::OutOfMemory),
@@ -144,8 +163,9 @@ impl Process {
     }
 
     /// Writes the question; everything that the process says in return will come at once.
-    fn ask(&mut self, sql: &str, scope: &Scope) -> io::Result<Receiver<Vec<u8>>> {
-        let mut question = serde_json::to_vec(&Question { sql: sql.to_owned(), scope: scope.clone() })?;
+    fn ask(&mut self, sql: &str, choice: &Choice, scope: &Scope) -> io::Result<Receiver<Vec<u8>>> {
+        let question = Question { sql: sql.to_owned(), scope: scope.clone(), choice: choice.clone() };
+        let mut question = serde_json::to_vec(&question)?;
         question.push(b'\n');
         if let Some(input) = &mut self.0.stdin {
             input.write_all(&question)?;

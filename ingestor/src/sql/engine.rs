@@ -1,4 +1,4 @@
-//! The engine that answers one question: all segments attached, everything else locked away.
+//! The engine that answers one question: its segments attached, everything else locked away.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -11,12 +11,13 @@ use duckdb::{Config, Connection};
 
 use super::{
     answer::{Answer, Column, Cut, Reply, Row},
+    choice::{Attached, Choice},
     error::EngineError,
     limits::{LIMITS, threads},
     scoped_copy,
 };
 use crate::{
-    catalog::{SegmentFolder, attach_sql},
+    catalog::{SegmentFolder, Tables, attach_empty, views_sql},
     history::Scope,
     segment::{Fault, FolderError, SegmentName, attach_segment, quote_text},
     template::render,
@@ -67,13 +68,22 @@ pub(super) struct Engine {
     is_scoped: bool,
     history_from_us: Option<i64>,
     history_to_us: Option<i64>,
+    attached: Attached,
+    incomplete: Vec<String>,
+}
+
+/// The segments that are attached.
+struct Opened {
+    names: Vec<SegmentName>,
+    attached: Attached,
+    /// Those that cannot be read.
     incomplete: Vec<String>,
 }
 
 impl Engine {
-    /// Attaches every current segment of `folder`, or a copy of its rows within a `scope` that is not everything, and
-    /// locks everything else.
-    pub(super) fn open(folder: &Path, scope: &Scope) -> Result<Self, EngineError> {
+    /// Attaches the current segments of `folder` that are of the `choice`, or a copy of their rows within a `scope` that is not
+    /// everything, and locks everything else.
+    pub(super) fn open(folder: &Path, scope: &Scope, choice: &Choice) -> Result<Self, EngineError> {
         let folder = std::path::absolute(folder).map_err(FolderError::at(folder))?;
         let config = Config::default()
             .enable_autoload_extension(false)?
@@ -82,18 +92,19 @@ impl Engine {
             .with("temp_directory", "")?;
         let connection = Connection::open_in_memory_with_flags(config)?;
         use_utc(&connection)?;
-        let (readable, incomplete) = attach(&connection, &folder)?;
+        let Opened { names, attached, incomplete } = attach(&connection, &folder, choice)?;
         let is_scoped = !scope.is_everything();
         let history_from_us = if is_scoped {
-            scoped_copy::keep(&connection, &readable, scope)?
+            scoped_copy::keep(&connection, &names, scope)?
         } else {
-            connection.execute_batch(&attach_sql(&folder, &readable))?;
+            let tables: Vec<Tables> = names.iter().map(Tables::from).collect();
+            connection.execute_batch(&(attach_empty() + &views_sql(&tables)))?;
             None
         };
         let newest = "SELECT epoch_us(max(captured_at)) FROM host_sample";
         let history_to_us = connection.query_row(newest, [], |row| row.get(0))?;
         lock(&connection, &folder)?;
-        Ok(Self { connection, is_scoped, history_from_us, history_to_us, incomplete })
+        Ok(Self { connection, is_scoped, history_from_us, history_to_us, attached, incomplete })
     }
 
     /// Answers a question, or says why not.
@@ -106,6 +117,7 @@ impl Engine {
                 is_scoped: self.is_scoped,
                 history_from_us: self.history_from_us,
                 history_to_us: self.history_to_us,
+                attached: self.attached,
                 incomplete: self.incomplete,
             }),
             Err(error) => refusal(&error.to_string()),
@@ -159,17 +171,18 @@ fn use_utc(connection: &Connection) -> duckdb::Result<()> {
     Ok(())
 }
 
-/// Attaches what there is: the segments that can be read, and the names of those that cannot. What these were merged from
-/// takes their place where that is still there.
-fn attach(connection: &Connection, folder: &Path) -> Result<(Vec<SegmentName>, Vec<String>), FolderError> {
+/// Attaches what there is of the `choice`: the segments that can be read, and the names of those that cannot. What these were
+/// merged from takes their place where that is still there.
+fn attach(connection: &Connection, folder: &Path, choice: &Choice) -> Result<Opened, EngineError> {
     let (mut readable, mut unread) = (BTreeMap::new(), BTreeSet::new());
     loop {
         let is_unread = |name: &SegmentName| unread.contains(&name.to_string());
         let listed = SegmentFolder::scan_without(folder, is_unread)?;
+        let (chosen, mut attached) = choice.among(&listed.current)?;
         let before = unread.len();
         for segment in listed.current.iter().rev() {
             let file_name = segment.name.to_string();
-            if readable.contains_key(&file_name) {
+            if readable.contains_key(&file_name) || !chosen.contains(&file_name) {
                 continue;
             }
             match attach_segment(connection, folder, &segment.name) {
@@ -180,11 +193,17 @@ fn attach(connection: &Connection, folder: &Path) -> Result<(Vec<SegmentName>, V
             }
         }
         if unread.len() == before {
-            let damaged = listed.damaged.iter().map(SegmentName::to_string);
-            let skipped = listed.skipped.into_iter().map(|file| file.file_name);
+            let is_asked_about = |name: &SegmentName| choice.is_about_the_time_of(name);
+            let damaged = listed.damaged.iter().filter(|name| is_asked_about(name));
+            let skipped = listed.skipped.into_iter().filter(|file| is_asked_about(&file.name));
+            let incomplete =
+                damaged.map(SegmentName::to_string).chain(skipped.map(|file| file.file_name)).chain(unread);
+            let incomplete = incomplete.collect();
             let current = listed.current.iter().map(|segment| segment.name.to_string());
-            let readable = current.filter_map(|file_name| readable.get(&file_name).copied()).collect();
-            return Ok((readable, damaged.chain(skipped).chain(unread).collect()));
+            let current = current.filter(|file_name| chosen.contains(file_name));
+            let names: Vec<_> = current.filter_map(|file_name| readable.get(&file_name).copied()).collect();
+            attached.segments = names.len();
+            return Ok(Opened { names, attached, incomplete });
         }
     }
 }

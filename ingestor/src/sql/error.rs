@@ -15,6 +15,14 @@ pub(super) enum EngineError {
     /// DuckDB took a setting and did not keep it.
     #[error("DuckDB cannot be locked: {0}; the question was not asked")]
     Open(String),
+    /// What is asked about is in more segments than are attached at once.
+    #[error("this is about {needed} segments of the history, and at most {most} are attached for a question")]
+    TooManySegments {
+        /// How many it is in.
+        needed: usize,
+        /// How many may be attached.
+        most: usize,
+    },
     /// What may be seen is too much.
     #[error(
         "the hosts that you may see have more than {MAX_SEEN_ROWS} rows of processes in a minute, too many to ask about \

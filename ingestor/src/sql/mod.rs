@@ -11,6 +11,8 @@
 //! 3. **The gate** (`engine`): DuckDB's function `query()` gets the text as a string. It takes exactly one statement that reads,
 //!    and refuses everything else in DuckDB's own parser.
 //!
+//! A history of thousands of segments is not attached whole, but what a question is about (`choice`).
+//!
 //! A person who may not see every host and command line gets, instead of the segments, a copy in memory of the visible
 //! rows (`scoped_copy`), as far back as fits.
 //!
@@ -19,6 +21,7 @@
 //! process has to be kept.
 
 mod answer;
+mod choice;
 mod client;
 mod engine;
 mod error;
@@ -27,6 +30,7 @@ mod scoped_copy;
 mod worker;
 
 pub use answer::{Answer, Column, Cut, Row};
+pub use choice::{Attached, Choice};
 pub use client::{AskError, SqlClient};
 pub use limits::{LIMITS, Limits};
 pub use worker::serve;

@@ -16,7 +16,7 @@ use super::{
 use fleetps_nats::error_chain;
 
 /// A question in JSON: each of its bytes takes at most six (`\u0000`). Its scope comes on top: 100,000 hosts with names
-/// of 64 bytes take 7 MB, twice.
+/// of 64 bytes take 7 MB, twice. Names of 20,000 segments take 2 MB.
 const MAX_LINE_BYTES: u64 = 6 * MAX_QUESTION_BYTES as u64 + (16 << 20);
 
 /// Answers the question on standard input, over the history in `folder`, on standard output. Ends the process when the
@@ -27,8 +27,9 @@ const MAX_LINE_BYTES: u64 = 6 * MAX_QUESTION_BYTES as u64 + (16 << 20);
 pub fn serve(folder: &Path) -> io::Result<()> {
     limits::contain()?;
     let question = read_question()?;
-    let reply = match Engine::open(folder, &question.scope) {
+    let reply = match Engine::open(folder, &question.scope, &question.choice) {
         Ok(engine) => engine.answer(&question.sql),
+        Err(error @ EngineError::TooManySegments { .. }) => Reply::TooManySegments(error.to_string()),
         Err(error @ EngineError::TooMuch) => Reply::Refused { message: error.to_string(), position: None },
         Err(error) => Reply::Failed(error_chain(&error)),
     };

@@ -77,6 +77,14 @@ impl FoundOrder {
         if self.descending { ascending.reverse() } else { ascending }
     }
 
+    /// The place in the model's list of a process's fields that it looks at.
+    pub fn place(self) -> Option<usize> {
+        match self.by {
+            FoundBy::Field(place) | FoundBy::Rate(place) => Some(place),
+            FoundBy::Host | FoundBy::Age => None,
+        }
+    }
+
     /// Whether it needs the growth of a counter, which takes two snapshots to know.
     pub fn asks_for_rates(self) -> bool {
         matches!(self.by, FoundBy::Rate(_))

@@ -5,8 +5,8 @@ use std::io::Read;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    BadSnapshot, FORMAT, MAX_COMPRESSED_BYTES, MAX_DECOMPRESSED_BYTES, MAX_STRING_BYTES, Process, Sent,
-    Snapshot,
+    BadSnapshot, Columns, FORMAT, MAX_COMPRESSED_BYTES, MAX_DECOMPRESSED_BYTES, MAX_STRING_BYTES, Process,
+    Sent, Snapshot,
 };
 use crate::model::{
     Field, Kind, Value,
@@ -74,12 +74,14 @@ impl Encoder {
 pub struct Decoder {
     decompressor: zstd::bulk::Decompressor<'static>,
     packed: Vec<u8>,
+    /// The same with some columns only.
+    cut: Vec<u8>,
 }
 
 impl Decoder {
     /// A new one.
     pub fn new() -> std::io::Result<Self> {
-        Ok(Self { decompressor: zstd::bulk::Decompressor::new()?, packed: Vec::new() })
+        Ok(Self { decompressor: zstd::bulk::Decompressor::new()?, packed: Vec::new(), cut: Vec::new() })
     }
 
     /// The snapshot in `message`, checked; `received_at_us` (µs since 1970 UTC) is what its clock is judged by.
@@ -98,13 +100,24 @@ impl Decoder {
             return Err(BadSnapshot::TooLong(message.len()));
         }
         self.decompress(message)?;
-        let mut message_decoder = rmp_serde::Deserializer::from_read_ref(self.packed.as_slice());
-        message_decoder.set_max_depth(MAX_DEPTH);
-        let mut snapshot = Snapshot::deserialize(&mut message_decoder).map_err(refusal_of)?;
-        complete_starts(&mut snapshot);
-        sent.correct(&mut snapshot);
+        let snapshot = unpack(&self.packed, sent)?;
         check(&snapshot, received_at_us)?;
         Ok(snapshot)
+    }
+
+    /// The snapshot in a message that was decoded and checked when it came, and is not checked again. With some columns of its
+    /// processes alone, the other fields of these are absent, and it takes a third of the time.
+    pub fn decode_taken(
+        &mut self,
+        message: &[u8],
+        sent: Sent,
+        columns: Option<&Columns>,
+    ) -> Result<Snapshot, BadSnapshot> {
+        self.decompress(message)?;
+        match columns.and_then(|columns| columns.cut_out(&self.packed, &mut self.cut)) {
+            Some(()) => unpack(&self.cut, sent),
+            None => unpack(&self.packed, sent),
+        }
     }
 
     /// How long the last message was when it was decompressed.
@@ -126,6 +139,15 @@ impl Decoder {
             Err(error) => Err(BadSnapshot::NotZstd(error.to_string())),
         }
     }
+}
+
+fn unpack(packed: &[u8], sent: Sent) -> Result<Snapshot, BadSnapshot> {
+    let mut message_decoder = rmp_serde::Deserializer::from_read_ref(packed);
+    message_decoder.set_max_depth(MAX_DEPTH);
+    let mut snapshot = Snapshot::deserialize(&mut message_decoder).map_err(refusal_of)?;
+    complete_starts(&mut snapshot);
+    sent.correct(&mut snapshot);
+    Ok(snapshot)
 }
 
 /// Whether a message that did not decompress holds more than is accepted: it is decompressed once more without keeping

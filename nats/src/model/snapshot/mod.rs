@@ -9,12 +9,14 @@
 
 mod bad_snapshot;
 mod codec;
+mod columns_of;
 mod sent;
 
 use serde::{Deserialize, Serialize};
 
 pub use bad_snapshot::BadSnapshot;
 pub use codec::{Decoder, EncodeError, Encoder};
+pub use columns_of::Columns;
 pub use sent::{MAX_OFFSET_US, Sent};
 
 pub use super::bounded::MAX_PROCESSES;
