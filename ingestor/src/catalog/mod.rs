@@ -2,12 +2,14 @@
 //! it, and do not know each other.
 //!
 //! `folder` lists the files by their names alone; `segment_catalog` keeps which of them are used, and publishes that in
-//! `attach.sql`; `index` holds the hosts and times of one attached segment; `views` makes one database of many segments.
+//! `attach.sql`; `index` holds the hosts and times of one segment, and `index_log` keeps that beside the segments; `views`
+//! makes one database of many segments.
 
 mod cleanup;
 mod error;
 mod folder;
 mod index;
+mod index_log;
 mod meta;
 mod segment_catalog;
 mod state;
@@ -17,7 +19,8 @@ mod views;
 
 pub use error::CatalogError;
 pub use folder::{SegmentFile, SegmentFolder, SkippedFile};
-pub(crate) use index::{HostRange, HostRanges, SegmentIndex};
+pub(crate) use index::{HostNames, HostRange, HostRanges, SegmentIndex};
+pub(crate) use index_log::IndexLogReader;
 pub(crate) use meta::SegmentMeta;
 pub use segment_catalog::ATTACH_SQL;
 pub(crate) use segment_catalog::SegmentCatalog;
