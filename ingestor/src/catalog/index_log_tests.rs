@@ -55,7 +55,7 @@ fn read_on(reader: &mut IndexLogReader, folder: &Path) -> BTreeMap<String, Known
 }
 
 #[test]
-fn whatever_times_hosts_tell_they_are_read_as_they_were_written() {
+fn times_of_any_size_are_read_as_they_were_written() {
     let mut rng = Rng::with_seed(1);
     let name = SegmentRows::new(0, 1, 1, 0).name();
     for round in 0..200 {

@@ -21,8 +21,8 @@ use crate::{
 /// Segments that stay attached while no question uses them, at 0.5 MB each. A page of one host uses one to three; an
 /// hour of a fleet of 10,000 hosts lies in some 200. Attaching one takes 1.3 ms.
 const KEPT: usize = 256;
-/// The most at any time: half a gigabyte, and as many open files.
-const MOST: usize = 1_024;
+/// The most at any time: a gigabyte, and as many open files. A question about everything that there is of 1,400 hosts.
+const MOST: usize = 2_048;
 /// Segments that are let go of when one is attached, so that it takes no longer after a question that used many.
 const DETACHED_AT_ONCE: usize = 2;
 

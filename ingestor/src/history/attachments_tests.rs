@@ -289,7 +289,7 @@ impl Changer {
 
 #[test]
 #[cfg(unix)]
-fn whatever_happens_to_segments_many_threads_hear_what_there_is_with_three_attached() {
+fn many_threads_hear_what_there_is_while_segments_come_and_go_and_three_are_attached() {
     // With an ingestor that writes its log, and without.
     for seed in 0..2 {
         let folder = tempfile::tempdir().unwrap();

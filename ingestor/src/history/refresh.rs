@@ -26,7 +26,7 @@ use crate::{
 /// times as coarse as 2 s.
 const SETTLED_AFTER: Duration = Duration::from_secs(2);
 
-/// The folder is listed at least this often, whatever its time says: that of a network may stand still.
+/// The folder is listed at least this often: the times of a network's folder may lag behind.
 const LIST_EVERY: Duration = Duration::from_secs(60);
 
 /// The beginnings of DuckDB's errors that have nothing to do with the files.

@@ -2,7 +2,7 @@
 //!
 //! **It is derived.** A lost, damaged or outdated file costs time and nothing else: what it does not say is read from the
 //! segment, as it was before there was such a file. It says something of a file with this name, size and time of
-//! modification, and nothing of any other. What a segment really holds is compared with its name when it is attached.
+//! modification, and nothing of any other. A segment's content is compared with its name when it is attached.
 //!
 //! **It grows at its end.** The ingestor, which alone writes in the folder, appends a record when a segment was sealed or
 //! merged. A file with too many records of segments that are gone is written anew, under a temporary name. Readers need no
@@ -38,7 +38,7 @@ const VERSION: u32 = 1;
 const FILE_HEAD_BYTES: usize = 8 + 4 + 8;
 /// The length and the checksum of a record.
 const RECORD_HEAD_BYTES: usize = 4 + CHECKSUM_BYTES;
-/// Enough to notice damage; nobody who may write here has to forge anything.
+/// Enough to notice damage. It is no protection against forgery: who may write here may write segments.
 const CHECKSUM_BYTES: usize = 8;
 /// The longest body: a host takes some 30 bytes, so that this is a segment of half a million hosts.
 const MAX_RECORD_BYTES: usize = 16 << 20;
@@ -91,12 +91,12 @@ struct Content<'a> {
     hosts: Vec<(&'a str, Within, Option<Within>)>,
 }
 
-/// The times of `range` in relation to longer ones. Whatever a host says its time is, this can be undone.
+/// The times of `range` in relation to longer ones. [`range`] undoes it for times of any size.
 fn within((first_us, last_us): (i64, i64), range: HostRange) -> Within {
     (range.first_us.wrapping_sub(first_us), last_us.wrapping_sub(range.last_us), range.interval_ms)
 }
 
-/// The opposite.
+/// The times that [`within`] was given.
 fn range((first_us, last_us): (i64, i64), (after_us, before_us, interval_ms): Within) -> HostRange {
     let (first_us, last_us) = (first_us.wrapping_add(after_us), last_us.wrapping_sub(before_us));
     HostRange { first_us, last_us, interval_ms }

@@ -14,13 +14,12 @@ use super::{
 };
 use crate::segment::{Fault, RowCounts, SegmentName, TEMPORARY_EXTENSION};
 
-/// Records of segments that are gone, or were read again, that the file may have beside as many again as it has others:
-/// two hours of fresh segments.
+/// Outdated records that the file may have, beside one for each segment: two hours of fresh segments.
 const SPARE_RECORDS: usize = 256;
 
 /// The log of one folder, and what it says.
 #[derive(Debug, Default)]
-pub(in crate::catalog) struct IndexLog {
+pub(crate) struct IndexLog {
     folder: PathBuf,
     /// The last record of each file name.
     known: HashMap<String, Known>,
@@ -41,7 +40,7 @@ struct Known {
 
 impl IndexLog {
     /// The log of `folder`, as far as it can be read.
-    pub(in crate::catalog) fn open(folder: &Path) -> Self {
+    pub(crate) fn open(folder: &Path) -> Self {
         let mut log = Self { folder: folder.to_owned(), ..Self::default() };
         let mut reader = IndexLogReader::default();
         let is_whole = reader.records(folder, |record| {
@@ -55,7 +54,7 @@ impl IndexLog {
     }
 
     /// How many rows of processes a segment has. One that the log does not know is opened, and becomes known.
-    pub(in crate::catalog) fn rows(
+    pub(crate) fn rows(
         &mut self,
         counts: &mut RowCounts<'_>,
         name: SegmentName,
