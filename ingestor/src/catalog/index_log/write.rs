@@ -8,11 +8,17 @@ use std::{
     time::{SystemTime, UNIX_EPOCH},
 };
 
+use duckdb::Connection;
+use fleetps_nats::error_chain;
+
 use super::{
     FileStamp, INDEX_LOG, IndexLogReader, MAX_FILE_BYTES, RecordHead, SegmentIndex, file_head, raw_record,
     record,
 };
-use crate::segment::{Fault, RowCounts, SegmentName, TEMPORARY_EXTENSION};
+use crate::{
+    catalog::views::{attach_empty, needs_empty},
+    segment::{Fault, RowCounts, SegmentName, TEMPORARY_EXTENSION},
+};
 
 /// Outdated records that the file may have, beside one for each segment: two hours of fresh segments.
 const SPARE_RECORDS: usize = 256;
@@ -54,18 +60,18 @@ impl IndexLog {
     }
 
     /// How many rows of processes a segment has. One that the log does not know is opened, and becomes known.
-    pub(crate) fn rows(
-        &mut self,
-        counts: &mut RowCounts<'_>,
-        name: SegmentName,
-    ) -> Result<u64, Fault> {
+    pub(crate) fn rows(&mut self, counts: &mut RowCounts<'_>, name: SegmentName) -> Result<u64, Fault> {
         let file_name = name.to_string();
         let stamp = FileStamp::of(&self.folder.join(&file_name))?;
         if let Some(known) = self.known.get(&file_name).filter(|known| known.stamp == stamp) {
             return Ok(known.rows);
         }
-        let (rows, index) = counts.read_with(&name, |connection| SegmentIndex::load(connection, name))?;
-        self.add(&RecordHead { file_name: &file_name, stamp, rows }, &index);
+        let (rows, index) = counts.read_with(&name, |connection| Ok(load(connection, name)))?;
+        match index {
+            Ok(index) => self.add(&RecordHead { file_name: &file_name, stamp, rows }, &index),
+            // Its rows can be counted, so it is not doubted here: readers see for themselves.
+            Err(error) => tracing::debug!(segment = %name, "not in {INDEX_LOG}: {}", error_chain(&error)),
+        }
         Ok(rows)
     }
 
@@ -133,6 +139,14 @@ impl IndexLog {
         (self.records, self.bytes, self.is_broken) = (records, bytes, false);
         Ok(())
     }
+}
+
+/// What a segment holds, read by an engine that was made for it.
+fn load(connection: &Connection, name: SegmentName) -> duckdb::Result<SegmentIndex> {
+    if needs_empty(&name) {
+        connection.execute_batch(&attach_empty())?;
+    }
+    SegmentIndex::load(connection, name)
 }
 
 /// Another number for each file: readers see by it that there is a new one.
