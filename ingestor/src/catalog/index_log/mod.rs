@@ -1,4 +1,4 @@
-//! What the catalog knows of each segment, in one file beside the segments, so that a start opens none of them.
+//! What the catalog knows of each segment, in one file beside the segments, so that readers need not open them to know.
 //!
 //! **It is derived.** A lost, damaged or outdated file costs time and nothing else: what it does not say is read from the
 //! segment, as it was before there was such a file. It says something of a file with this name, size and time of
@@ -71,8 +71,6 @@ impl FileStamp {
 struct RecordHead<'a> {
     file_name: &'a str,
     stamp: FileStamp,
-    /// Rows of processes.
-    rows: u64,
 }
 
 /// When snapshots of a host were captured, and their interval: the first after the beginning of something longer, the last

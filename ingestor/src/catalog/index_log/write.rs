@@ -28,7 +28,7 @@ const SPARE_RECORDS: usize = 256;
 pub(crate) struct IndexLog {
     folder: PathBuf,
     /// The last record of each file name.
-    known: HashMap<String, Known>,
+    known: HashMap<String, FileStamp>,
     /// In the file.
     records: usize,
     bytes: u64,
@@ -38,20 +38,13 @@ pub(crate) struct IndexLog {
     is_broken: bool,
 }
 
-#[derive(Debug, Clone, Copy)]
-struct Known {
-    stamp: FileStamp,
-    rows: u64,
-}
-
 impl IndexLog {
     /// The log of `folder`, as far as it can be read.
     pub(crate) fn open(folder: &Path) -> Self {
         let mut log = Self { folder: folder.to_owned(), ..Self::default() };
         let mut reader = IndexLogReader::default();
         let is_whole = reader.records(folder, |record| {
-            let RecordHead { file_name, stamp, rows } = record.head;
-            log.known.insert(file_name.to_owned(), Known { stamp, rows });
+            log.known.insert(record.head.file_name.to_owned(), record.head.stamp);
             log.records += 1;
         });
         (log.bytes, log.is_broken) = (reader.offset(), !is_whole);
@@ -59,16 +52,17 @@ impl IndexLog {
         log
     }
 
-    /// How many rows of processes a segment has. One that the log does not know is opened, and becomes known.
+    /// How many rows of processes a segment has, as it says itself: it is opened in any case, because a file that cannot be
+    /// opened would keep all others from being attached by `attach.sql`. One that the log does not know becomes known.
     pub(crate) fn rows(&mut self, counts: &mut RowCounts<'_>, name: SegmentName) -> Result<u64, Fault> {
         let file_name = name.to_string();
         let stamp = FileStamp::of(&self.folder.join(&file_name))?;
-        if let Some(known) = self.known.get(&file_name).filter(|known| known.stamp == stamp) {
-            return Ok(known.rows);
+        if self.known.get(&file_name) == Some(&stamp) {
+            return counts.read(&name);
         }
         let (rows, index) = counts.read_with(&name, |connection| Ok(load(connection, name)))?;
         match index {
-            Ok(index) => self.add(&RecordHead { file_name: &file_name, stamp, rows }, &index),
+            Ok(index) => self.add(&RecordHead { file_name: &file_name, stamp }, &index),
             // Its rows can be counted, so it is not doubted here: readers see for themselves.
             Err(error) => tracing::debug!(segment = %name, "not in {INDEX_LOG}: {}", error_chain(&error)),
         }
@@ -76,8 +70,7 @@ impl IndexLog {
     }
 
     pub(super) fn add(&mut self, head: &RecordHead<'_>, index: &SegmentIndex) {
-        let RecordHead { file_name, stamp, rows } = *head;
-        self.known.insert(file_name.to_owned(), Known { stamp, rows });
+        self.known.insert(head.file_name.to_owned(), head.stamp);
         let Some(record) = record(head, index) else { return };
         let added = self.make_room().and_then(|()| self.append(&record));
         if let Err(error) = added {
@@ -126,8 +119,8 @@ impl IndexLog {
         let (mut records, mut bytes, mut problem) = (0, head.len() as u64, None);
         let mut missing = self.known.clone();
         IndexLogReader::default().records(&self.folder, |record| {
-            let is_it = |known: &Known| known.stamp == record.head.stamp;
-            let is_wanted = problem.is_none() && missing.get(record.head.file_name).is_some_and(is_it);
+            let is_last = missing.get(record.head.file_name) == Some(&record.head.stamp);
+            let is_wanted = problem.is_none() && is_last;
             let Some(raw) = raw_record(record.body).filter(|_| is_wanted) else { return };
             missing.remove(record.head.file_name);
             (records, bytes) = (records + 1, bytes + raw.len() as u64);
