@@ -239,6 +239,11 @@ fn refusal(error: &HistoryError, within: Duration) -> Refusal {
             format!("this question about the past needs more than {max_rows} samples at once"),
             hint,
         ),
+        HistoryError::TooManySegments { most } => Refusal::new(
+            StatusCode::UNPROCESSABLE_ENTITY,
+            format!("this question about the past needs more than {most} files of the history at once"),
+            hint,
+        ),
         HistoryError::OutOfMemory => Refusal::new(
             StatusCode::UNPROCESSABLE_ENTITY,
             "this question about the past needs more memory than all questions together may have",
@@ -274,6 +279,11 @@ mod tests {
             (HistoryError::Stopped(Stopped::TookTooLong), StatusCode::GATEWAY_TIMEOUT, "longer than 1 m"),
             (HistoryError::Stopped(Stopped::Cancelled), StatusCode::SERVICE_UNAVAILABLE, "is stopping"),
             (TooManyRows { max_rows: 7 }.into(), StatusCode::UNPROCESSABLE_ENTITY, "more than 7 samples"),
+            (
+                HistoryError::TooManySegments { most: 9 },
+                StatusCode::UNPROCESSABLE_ENTITY,
+                "more than 9 files",
+            ),
             (HistoryError::OutOfMemory, StatusCode::UNPROCESSABLE_ENTITY, "more memory"),
         ] {
             let refusal = of(&error);

@@ -10,12 +10,24 @@ pub fn raise_limit() -> Option<u64> {
     if let Err(error) = setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum }) {
         tracing::warn!(%error, "the limit of open files could not be raised to the hard limit");
     }
-    getrlimit(Resource::Nofile).current
+    limit()
+}
+
+/// The open files that this process may have now; absent where there is no limit.
+#[cfg(unix)]
+pub(crate) fn limit() -> Option<u64> {
+    rustix::process::getrlimit(rustix::process::Resource::Nofile).current
 }
 
 /// Other systems are assumed to have the default limit.
 #[cfg(not(unix))]
 pub fn raise_limit() -> Option<u64> {
+    limit()
+}
+
+/// The same.
+#[cfg(not(unix))]
+pub(crate) fn limit() -> Option<u64> {
     Some(USUAL)
 }
 

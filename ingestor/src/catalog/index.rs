@@ -1,6 +1,9 @@
-//! The index of each attached segment: which hosts it holds, and of which time.
+//! The index of each segment: which hosts it holds, and of which time.
 
-use std::collections::HashMap;
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+};
 
 use askama::Template;
 use duckdb::Connection;
@@ -22,21 +25,25 @@ struct IndexSql<'a> {
     which: &'a str,
 }
 
-/// A segment that is attached.
+/// What is known of a segment without asking it.
 #[derive(Debug)]
 pub(crate) struct SegmentIndex {
     /// Its name.
     pub(crate) name: SegmentName,
     /// By host.
-    hosts: Box<[(HostName, HostRanges)]>,
+    hosts: Box<[(Arc<HostName>, HostRanges)]>,
     /// The times from which it holds anything, joined where those of hosts meet: one, unless the clocks of hosts differ by
     /// more than a segment is long.
     times: Box<[(i64, i64)]>,
     events: Option<EventRange>,
 }
 
+/// The names of hosts, each in memory once: a host is in thousands of segments.
+#[derive(Debug, Default)]
+pub(crate) struct HostNames(HashSet<Arc<HostName>>);
+
 /// The events of a segment.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct EventRange {
     /// When the first happened, in µs since 1970 UTC.
     pub(crate) first_us: i64,
@@ -47,7 +54,7 @@ pub(crate) struct EventRange {
 }
 
 /// When the snapshots of one host in one segment were captured.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct HostRanges {
     /// All of them.
     pub(crate) all: HostRange,
@@ -56,7 +63,7 @@ pub(crate) struct HostRanges {
 }
 
 /// When snapshots of one host in one segment were captured, in µs since 1970 UTC, by the host's clock.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct HostRange {
     /// The first.
     pub(crate) first_us: i64,
@@ -74,6 +81,21 @@ fn load_events(connection: &Connection, name: &SegmentName) -> duckdb::Result<Op
         let count = row.get(2)?;
         Ok(first_us.zip(last_us).map(|(first_us, last_us)| EventRange { first_us, last_us, count }))
     })
+}
+
+impl HostNames {
+    /// These names.
+    pub(crate) fn of<'a>(names: impl Iterator<Item = &'a Arc<HostName>>) -> Self {
+        Self(names.map(Arc::clone).collect())
+    }
+
+    /// Puts the name that is in memory in the place of an equal one.
+    fn share(&mut self, host: &mut Arc<HostName>) {
+        match self.0.get(host) {
+            Some(known) => *host = Arc::clone(known),
+            None => drop(self.0.insert(Arc::clone(host))),
+        }
+    }
 }
 
 impl HostRange {
@@ -105,16 +127,27 @@ impl SegmentIndex {
             (host, HostRanges { all, tables })
         });
         let events = if name.has_events() { load_events(connection, &name)? } else { None };
-        Ok(Self { events, ..Self::of(name, ranges) })
+        Ok(Self::of(name, ranges).with_events(events))
     }
 
     /// A segment that holds these hosts, without events.
     pub(crate) fn of(name: SegmentName, hosts: impl IntoIterator<Item = (HostName, HostRanges)>) -> Self {
-        let mut hosts: Box<[_]> = hosts.into_iter().collect();
+        let mut hosts: Box<[_]> = hosts.into_iter().map(|(host, ranges)| (Arc::new(host), ranges)).collect();
         hosts.sort_unstable_by(|(a, _), (b, _)| a.cmp(b));
         let times =
             joined(hosts.iter().map(|(_, ranges)| (ranges.all.first_us, ranges.all.last_us)).collect());
         Self { name, hosts, times, events: None }
+    }
+
+    /// The same with these events.
+    pub(crate) fn with_events(self, events: Option<EventRange>) -> Self {
+        Self { events, ..self }
+    }
+
+    /// The same with the names of hosts that are in memory already.
+    pub(crate) fn sharing(mut self, names: &mut HostNames) -> Self {
+        self.hosts.iter_mut().for_each(|(host, _)| names.share(host));
+        self
     }
 
     /// Its events, if it has any.
@@ -138,13 +171,13 @@ impl SegmentIndex {
     }
 
     /// The hosts with anything in it, and their times, by name.
-    pub(crate) fn hosts(&self) -> &[(HostName, HostRanges)] {
+    pub(crate) fn hosts(&self) -> &[(Arc<HostName>, HostRanges)] {
         &self.hosts
     }
 
     /// The times of `host` in it.
     pub(crate) fn range(&self, host: &HostName) -> Option<HostRange> {
-        let place = self.hosts.binary_search_by(|(known, _)| known.cmp(host)).ok()?;
+        let place = self.hosts.binary_search_by(|(known, _)| known.as_ref().cmp(host)).ok()?;
         self.hosts.get(place).map(|(_, ranges)| ranges.all)
     }
 

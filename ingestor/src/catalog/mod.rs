@@ -2,12 +2,14 @@
 //! it, and do not know each other.
 //!
 //! `folder` lists the files by their names alone; `segment_catalog` keeps which of them are used, and publishes that in
-//! `attach.sql` (`script`), or the newest of them where not all can be attached (`selection`); `index` holds the hosts and times of one attached segment; `views` makes one database of many segments.
+//! `attach.sql` (`script`), or the newest of them where not all can be attached (`selection`); `index` holds the hosts and times of one
+//! segment, and `index_log` keeps that beside the segments; `views` makes one database of many segments.
 
 mod cleanup;
 mod error;
 mod folder;
 mod index;
+mod index_log;
 mod meta;
 mod script;
 mod segment_catalog;
@@ -19,7 +21,8 @@ mod views;
 
 pub use error::CatalogError;
 pub use folder::{SegmentFile, SegmentFolder, SkippedFile};
-pub(crate) use index::{HostRange, HostRanges, SegmentIndex};
+pub(crate) use index::{HostNames, HostRange, HostRanges, SegmentIndex};
+pub(crate) use index_log::IndexLogReader;
 pub(crate) use meta::SegmentMeta;
 pub use script::{AttachScript, attach_script};
 pub use segment_catalog::ATTACH_SQL;

@@ -14,6 +14,7 @@ use std::{
 use super::{
     CatalogError,
     cleanup::{protect, remove_temporary},
+    index_log::IndexLog,
     meta::SegmentMeta,
     script::newest_script,
     selection::MAX_ATTACHED,
@@ -22,7 +23,7 @@ use super::{
 };
 use crate::{
     audit::{AuditName, attach_audit_sql},
-    segment::{Fault, FileError, FolderError, SegmentName, TEMPORARY_EXTENSION, publish_file},
+    segment::{Fault, FileError, FolderError, RowCounts, SegmentName, TEMPORARY_EXTENSION, publish_file},
 };
 
 /// The file beside the segments that tells everybody how to attach them.
@@ -46,7 +47,7 @@ impl SegmentCatalog {
         // Absolute, because attach.sql is run from any folder.
         let folder = fs::canonicalize(folder).map_err(FolderError::at(folder))?;
         protect(&folder)?;
-        let mut state = State::default();
+        let mut state = State { index_log: IndexLog::open(&folder), ..State::default() };
         state.look(&folder)?;
         Ok(Self { folder, state: Mutex::new(state) })
     }
@@ -141,6 +142,9 @@ impl SegmentCatalog {
         // The size only matters for planning; the segment must be named in any case.
         let bytes = fs::metadata(&path).map_or(0, |metadata| metadata.len());
         let mut state = self.state();
+        if let Err(fault) = state.index_log.rows(&mut RowCounts::of(&self.folder), name) {
+            tracing::warn!(segment = %name, "a new segment cannot be read yet: {fault}");
+        }
         state.put(SegmentMeta { name, rows, bytes });
         state.retire(sources, false);
         self.publish_locked(&mut state)
@@ -218,7 +222,7 @@ mod tests {
     use fleetps_nats::snapshot::Snapshot;
 
     use super::*;
-    use crate::segment::{RowCounts, SegmentRows, seal, verify_segment};
+    use crate::segment::{SegmentRows, seal, verify_segment};
 
     #[test]
     fn a_damaged_segment_keeps_its_name_until_it_is_found_damaged_again_later() {

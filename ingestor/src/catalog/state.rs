@@ -9,6 +9,7 @@ use std::{
 
 use super::{
     folder::{SegmentFolder, SkippedFile},
+    index_log::IndexLog,
     meta::SegmentMeta,
     unreadable::UnreadableSegments,
 };
@@ -36,6 +37,8 @@ pub(super) struct State {
     pub(super) attachable_audit: HashSet<AuditName>,
     /// Whether `attach.sql` is up to date.
     pub(super) is_published: bool,
+    /// What segments hold.
+    pub(super) index_log: IndexLog,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -60,7 +63,7 @@ impl State {
                 let file_name = segment.name.to_string();
                 let read = match self.segments.get(&file_name) {
                     Some(segment) => Ok(segment.rows),
-                    None => counts.read(&segment.name),
+                    None => self.index_log.rows(&mut counts, segment.name),
                 };
                 match read {
                     Ok(rows) => {

@@ -188,6 +188,11 @@ pub(crate) fn attach_empty() -> String {
     format!("ATTACH IF NOT EXISTS ':memory:' AS {EMPTY};\n{}\n", schema_in(EMPTY))
 }
 
+/// Whether relations of a segment need [`attach_empty`], because its version lacks columns.
+pub(super) fn needs_empty(name: &SegmentName) -> bool {
+    name.schema_version < HOURS_SINCE_VERSION
+}
+
 /// These rows of attached segments as something to select from, with all columns of the latest version, if not more.
 pub(crate) fn relation<'a>(rows: Rows<'_>, segments: impl IntoIterator<Item = &'a SegmentName>) -> String {
     let tables: Vec<Tables> = segments.into_iter().map(Tables::from).collect();

@@ -1,24 +1,21 @@
-//! The DuckDB engine that all segments are attached to, and its connections. Each connection serves one question at a
-//! time.
-
-use std::path::Path;
+//! The DuckDB engine that segments are attached to, and its connections. Each connection serves one question at a time.
 
 use duckdb::Connection;
-use fleetps_nats::error_chain;
 use parking_lot::Mutex;
 
 use super::{
     HistoryError, MEMORY_MIB,
+    attachments::{AttachBounds, Attachments},
     cache::SizedCache,
     read_ahead::{self, SnapshotWindows},
     sample_index::{self, SampleIndexes},
     scope::ScopeTables,
 };
 use crate::{
-    catalog::{SegmentIndex, attach_empty},
+    catalog::attach_empty,
     filter::AskedPatterns,
     query::{Budget, Watchdog},
-    segment::{Fault, SegmentName, attach_segment, detach_statement, open_engine},
+    segment::open_engine,
 };
 
 /// Prepared statements that a connection keeps: those of a host's pages, over the segments of some months. DuckDB plans
@@ -32,8 +29,7 @@ const SPILLED_MIB: u64 = 4 * MEMORY_MIB;
 
 /// An engine with the segments that are attached to it.
 pub(super) struct Engine {
-    /// Attaches and detaches.
-    first: Mutex<Connection>,
+    pub(super) attachments: Attachments,
     /// Makes the connections of questions, which so need not wait for a segment that is attached.
     maker: Mutex<Connection>,
     idle: Mutex<Vec<PooledConnection>>,
@@ -54,7 +50,7 @@ pub(super) struct PooledConnection {
 }
 
 impl Engine {
-    pub(super) fn start() -> Result<Self, HistoryError> {
+    pub(super) fn start(bounds: AttachBounds) -> Result<Self, HistoryError> {
         let threads = std::thread::available_parallelism().map_or(1, usize::from);
         let first = open_engine(MEMORY_MIB, threads, Some(&std::env::temp_dir()))?;
         first.execute_batch(&format!("SET max_temp_directory_size = '{SPILLED_MIB}MiB'"))?;
@@ -63,30 +59,13 @@ impl Engine {
         Ok(Self {
             patterns,
             maker: Mutex::new(first.try_clone()?),
-            first: Mutex::new(first),
+            attachments: Attachments::new(first, bounds),
             idle: Mutex::default(),
             watchdog: Watchdog::start().map_err(HistoryError::Thread)?,
             large: Mutex::default(),
             sample_indexes: SizedCache::new(sample_index::MAX_BYTES, sample_index::USUAL_COUNT),
             windows: SizedCache::new(read_ahead::MAX_BYTES, read_ahead::USUAL_COUNT),
         })
-    }
-
-    /// Attaches a segment and looks at what it holds. On a fault nothing stays attached.
-    pub(super) fn attach(&self, folder: &Path, name: SegmentName) -> Result<SegmentIndex, Fault> {
-        let first = self.first.lock();
-        attach_segment(&first, folder, &name)?;
-        SegmentIndex::load(&first, name).map_err(|error| {
-            let _ = first.execute_batch(&detach_statement(&name.alias()));
-            Fault::of(&error)
-        })
-    }
-
-    /// Lets go of a segment. Questions that are being answered keep it until they end.
-    pub(super) fn detach(&self, name: &SegmentName) {
-        if let Err(error) = self.first.lock().execute_batch(&detach_statement(&name.alias())) {
-            tracing::warn!(segment = %name, "cannot be detached: {}", error_chain(&error));
-        }
     }
 
     /// Does `work` on a connection that is used by nothing else meanwhile, until the deadline of `budget`, at which its queries

@@ -13,14 +13,14 @@ use std::{
 use fleetps_nats::HostName;
 
 use super::{Kept, Span, kept::kept};
-use crate::catalog::{HostRange, HostRanges, SegmentIndex};
+use crate::catalog::{HostNames, HostRange, HostRanges, SegmentIndex};
 
 /// The segments of the history, and which hosts are in them.
 #[derive(Debug, Clone, Default)]
 pub(super) struct HostIndex {
     /// In the order of the stream.
     segments: Vec<Arc<SegmentIndex>>,
-    hosts: HashMap<HostName, Arc<SegmentsOfHost>>,
+    hosts: HashMap<Arc<HostName>, Arc<SegmentsOfHost>>,
     kept: Kept,
 }
 
@@ -72,7 +72,7 @@ impl HostIndex {
         let gone = self.segments.iter().filter(|segment| !places.contains_key(&Arc::as_ptr(segment)));
         let new = segments.iter().filter(|segment| !known.contains(&Arc::as_ptr(segment)));
         let mut hosts = self.hosts.clone();
-        let mut changed: HashMap<&HostName, Vec<(&Arc<SegmentIndex>, HostRanges)>> = HashMap::new();
+        let mut changed: HashMap<&Arc<HostName>, Vec<(&Arc<SegmentIndex>, HostRanges)>> = HashMap::new();
         for segment in gone {
             for (host, _) in segment.hosts() {
                 changed.entry(host).or_default();
@@ -89,7 +89,7 @@ impl HostIndex {
             if after.all.is_empty() {
                 hosts.remove(host);
             } else {
-                hosts.insert(host.clone(), Arc::new(after));
+                hosts.insert(Arc::clone(host), Arc::new(after));
             }
         }
         let kept = kept(&segments);
@@ -99,6 +99,11 @@ impl HostIndex {
     /// Every segment, in the order of the stream.
     pub(super) fn segments(&self) -> &[Arc<SegmentIndex>] {
         &self.segments
+    }
+
+    /// The names of all hosts.
+    pub(super) fn names(&self) -> HostNames {
+        HostNames::of(self.hosts.keys())
     }
 
     /// Since when the past is kept at which resolution.
@@ -126,7 +131,7 @@ impl HostIndex {
         self.hosts.iter().filter_map(|(host, of_host)| {
             let first_us = of_host.all.iter().map(|held| held.range.first_us).min()?;
             let last = of_host.all.iter().max_by_key(|held| held.range.last_us)?;
-            Some((host, first_us, last.range.last_us, last.range.interval_ms))
+            Some((host.as_ref(), first_us, last.range.last_us, last.range.interval_ms))
         })
     }
 
@@ -182,6 +187,9 @@ impl SegmentsOfHost {
         places: Option<&HashMap<*const SegmentIndex, usize>>,
     ) -> Self {
         let held = |segment: &Arc<SegmentIndex>, range| Held { segment: Arc::clone(segment), range };
+        // Exactly: there may be a million of them in all.
+        self.all.reserve_exact(new.len());
+        self.tables.reserve_exact(new.iter().filter(|(_, ranges)| ranges.tables.is_some()).count());
         self.all.extend(new.iter().map(|(segment, ranges)| held(segment, ranges.all)));
         self.tables.extend(new.iter().filter_map(|(segment, ranges)| Some(held(segment, ranges.tables?))));
         if let Some(places) = places {

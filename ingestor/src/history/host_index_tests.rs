@@ -54,7 +54,7 @@ fn places(all: &Segments, chosen: &[&SegmentIndex]) -> Vec<usize> {
 
 fn ranges(all: &Segments, of: &HostName) -> Vec<(usize, HostRanges)> {
     let of_segment = |(place, segment): (usize, &Arc<SegmentIndex>)| {
-        let ranges = segment.hosts().iter().find(|(host, _)| host == of)?.1;
+        let ranges = segment.hosts().iter().find(|(host, _)| host.as_ref() == of)?.1;
         Some((place, ranges))
     };
     all.iter().enumerate().filter_map(of_segment).collect()
@@ -62,7 +62,7 @@ fn ranges(all: &Segments, of: &HostName) -> Vec<(usize, HostRanges)> {
 
 fn naive_overlapping(all: &Segments, of: Option<&HostName>, span: Span) -> Vec<usize> {
     let overlaps = |segment: &Arc<SegmentIndex>| {
-        let hosts = segment.hosts().iter().filter(|(host, _)| of.is_none_or(|of| host == of));
+        let hosts = segment.hosts().iter().filter(|(host, _)| of.is_none_or(|of| host.as_ref() == of));
         hosts
             .map(|(_, ranges)| ranges.all)
             .any(|range| range.first_us < span.to_us && range.last_us >= span.from_us)

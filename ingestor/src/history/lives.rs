@@ -75,7 +75,7 @@ impl History {
     ) -> Result<Option<ProcessLife>, HistoryError> {
         self.ask(|reading| {
             let segments = of_host(reading, host);
-            let host_info = reading.relation("host_info", &segments);
+            let host_info = reading.relation("host_info", &segments)?;
             let lives = Lives {
                 segments,
                 which: started_at(&host_info),
@@ -154,7 +154,7 @@ fn of_host<'a>(reading: &Reading<'a>, host: &HostName) -> Vec<&'a SegmentIndex> 
 
 impl Lives<'_> {
     fn find(&self, reading: &Reading<'_>, values: impl Params) -> Result<Listing<ProcessLife>, HistoryError> {
-        let process = &reading.relation("process", &self.segments);
+        let process = &reading.relation("process", &self.segments)?;
         let sql = render(&LivesSql { process, which: &self.which, only: self.only, order: &self.order });
         let mut statement = reading.connection.prepare(&sql)?;
         let rows = statement.query_map(values, |row| Ok((row.get("total")?, life(row)?)))?;

@@ -4,10 +4,12 @@
 //! millisecond. What is unknown is absent, never zero.
 //! Nothing here writes to the history or needs the ingestor: any number of processes may read at any time.
 //!
-//! **The path of a question.** [`History`] is one for a whole program. It keeps every current segment attached to one
-//! DuckDB engine, read-only (`engine`), and `refresh` follows the folder. `reading` gives each question the list of
-//! segments that is current when it begins, and asks again without a segment that turns out to be damaged, or with the new
-//! list where segments were replaced meanwhile. Missing segments are named in every answer (`missing`).
+//! **The path of a question.** [`History`] is one for a whole program. It knows of every current segment which hosts and
+//! times it holds, and `refresh` follows the folder. `reading` gives each question the list of segments that is current when
+//! it begins, and asks again without a segment that turns out to be damaged, or with the new list where segments were
+//! replaced meanwhile. Missing segments are named in every answer (`missing`). A segment is attached to a DuckDB engine
+//! (`engine`), read-only, when a question names its rows, and stays so while it is among those that were used last
+//! (`attachments`). So memory and open files are bounded, however many segments there are.
 //!
 //! **Few segments, few queries.** DuckDB plans a query in 1 to 2 ms, even if nothing is found, and longer over many
 //! segments. So three layers narrow a question before DuckDB sees it:
@@ -27,6 +29,7 @@
 //! `events`, `series`, `figures`, `top`, `search`, `lives`, `peaks`, `identity`, `kept`. Rates, ages and staleness are the
 //! rules of `fleetps_nats::model`.
 
+mod attachments;
 mod back_test;
 mod boots;
 mod cache;
@@ -79,6 +82,7 @@ pub use lives::{ProcessLife, SAME_START_US};
 pub use missing::MissingSegment;
 pub use moment::{NoSnapshot, PastSnapshot, SealedSnapshot, SnapshotLookup};
 pub use peaks::CpuPeak;
+use refresh::Following;
 pub(crate) use scope::ScopeTables;
 pub use scope::{Hosts, Scope};
 pub use search::{Found, FoundBy, FoundKey, FoundOrder, MemoryRow, Omitted, Searched};
@@ -90,7 +94,7 @@ pub use top::{CpuUse, Top, TopBy, TopGroup, TopQuery, TopRow};
 use crate::{
     catalog::{SkippedFile, UnreadableSegments, attach_sql},
     query::{Budget, Stopped, TooManyRows},
-    segment::{FolderError, SegmentName, open_engine},
+    segment::{Fault, FolderError, SegmentName, open_engine},
 };
 pub use crate::{segment::Resolution, time::Span};
 
@@ -113,6 +117,23 @@ pub enum HistoryError {
     /// The question needs more rows at once than its budget has.
     #[error(transparent)]
     TooManyRows(#[from] TooManyRows),
+    /// The question needs more segments at once than may be attached.
+    #[error(
+        "the question needs more than {most} segments at once; ask for a shorter time or fewer hosts, or try again when fewer \
+         others ask"
+    )]
+    TooManySegments {
+        /// How many may be attached for all questions.
+        most: usize,
+    },
+    /// A segment that the question needs cannot be read, and others were no better.
+    #[error("the segment {segment} is missing: {fault}")]
+    Unreadable {
+        /// The name of the segment.
+        segment: SegmentName,
+        /// Why.
+        fault: Fault,
+    },
     /// The question needs more memory than all questions together may have.
     #[error("the question needs more than {MEMORY_MIB} MiB of memory")]
     OutOfMemory,
@@ -121,14 +142,14 @@ pub enum HistoryError {
     Thread(#[source] std::io::Error),
 }
 
-/// The segments of a folder, for any number of questions at a time. One for a whole program: it keeps segments attached
-/// and caches frequent reads. A clone is the same one.
+/// The segments of a folder, for any number of questions at a time. One for a whole program: it keeps frequently used segments
+/// attached and caches frequent reads. A clone is the same one.
 #[derive(Clone)]
 pub struct History {
     folder: PathBuf,
     state: Arc<RwLock<Arc<State>>>,
-    /// Held while another state is made.
-    changing: Arc<Mutex<()>>,
+    /// How far the folder was followed; held while another state is made.
+    following: Arc<Mutex<Following>>,
     scope: Arc<Scope>,
     budget: Budget,
 }
@@ -137,13 +158,13 @@ pub struct History {
 #[derive(Clone)]
 struct State {
     engine: Arc<Engine>,
-    /// The attached segments, and which hosts are in them.
+    /// The segments, and which hosts are in them.
     index: HostIndex,
     /// The quarantined segments that no other one replaces.
     damaged: Vec<SegmentName>,
     /// Segments of a newer version, and anything that is not a regular file.
     skipped: Vec<SkippedFile>,
-    /// The segments that should be attached and cannot be read.
+    /// The segments that should be in the index and cannot be read.
     unreadable: UnreadableSegments,
 }
 
@@ -170,11 +191,13 @@ impl History {
         self.state().index.last_us(host)
     }
 
-    /// The memory of each cache: its name, the bytes in use, and the bound.
-    pub fn caches(&self) -> [(&'static str, u64, u64); 2] {
+    /// What is kept between questions: the name of the gauge, how much is in use, and the bound.
+    pub fn caches(&self) -> [(&'static str, u64, u64); 3] {
         let engine = &self.state().engine;
         let of = |name, (bytes, bound)| (name, bytes, bound);
+        let attached = &engine.attachments;
         [
+            of("attached-segments", (attached.len() as u64, attached.bounds.most as u64)),
             of("sample-index-bytes", engine.sample_indexes.bytes()),
             of("read-ahead-bytes", engine.windows.bytes()),
         ]

@@ -108,7 +108,7 @@ impl History {
             if segments.is_empty() {
                 return Ok(None);
             }
-            let sql = render(&BySequenceSql { host_sample: &reading.relation("host_sample", &segments) });
+            let sql = render(&BySequenceSql { host_sample: &reading.relation("host_sample", &segments)? });
             let mut statement = reading.connection.prepare(&sql)?;
             let rows = statement.query_map(params![stream_sequence], |row| Ok((row.get(0)?, row.get(1)?)))?;
             let found = rows.collect::<Result<Vec<(String, i64)>, _>>()?.pop();
@@ -137,7 +137,7 @@ impl History {
         self.ask(|reading| {
             let segments = reading.overlapping(Some(host), span);
             let sql = render(&SnapshotsSql {
-                host_sample: &reading.relation("host_sample", &segments),
+                host_sample: &reading.relation("host_sample", &segments)?,
                 newest_first: false,
             });
             let mut statement = reading.connection.prepare(&sql)?;
@@ -170,7 +170,7 @@ impl History {
             for segments in [imported, of_stream] {
                 let is_of_stream = segments.first().is_some_and(|segment| !segment.name.is_imported());
                 let sql = render(&SnapshotsSql {
-                    host_sample: &reading.relation("host_sample", &segments),
+                    host_sample: &reading.relation("host_sample", &segments)?,
                     newest_first: true,
                 });
                 let mut statement = reading.connection.prepare(&sql)?;

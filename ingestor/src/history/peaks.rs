@@ -33,7 +33,7 @@ impl History {
     pub fn cpu_peaks(&self, span: Span) -> Result<Vec<CpuPeak>, HistoryError> {
         let (from_ms, to_ms) = span.bounded().bounds_ms();
         self.ask(|reading| {
-            let samples = reading.relation("host_sample", &reading.overlapping(None, span));
+            let samples = reading.relation("host_sample", &reading.overlapping(None, span))?;
             let sql = render(&PeaksSql { host_sample: &samples });
             let mut statement = reading.connection.prepare(&sql)?;
             let rows = statement.query_map(params![from_ms, to_ms], |row| {

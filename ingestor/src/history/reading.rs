@@ -1,32 +1,58 @@
-//! One question to the history: which segments there are while it is answered, and what becomes of a segment that turns
-//! out to be damaged.
+//! One question to the history: which segments there are while it is answered, which of them it needs attached, and what
+//! becomes of a segment that turns out to be damaged.
 
-use std::{cell::RefCell, sync::Arc};
+use std::{
+    cell::RefCell,
+    collections::{HashMap, hash_map::Entry},
+    path::Path,
+    sync::Arc,
+};
 
 use duckdb::Connection;
 use fleetps_nats::HostName;
 
-use super::{History, HistoryError, Hosts, Resolution, Scope, Span, State, scope::ScopeSql};
+use super::{
+    History, HistoryError, Hosts, Resolution, Scope, Span, State,
+    attachments::{Pin, Unattached},
+    scope::ScopeSql,
+};
 use crate::{
     catalog::{Rows, SegmentIndex, relation},
     query::{Budget, RowCount},
-    segment::SegmentName,
+    segment::{Fault, SegmentName},
 };
 
 /// A question is attempted at most this often: again each time a damaged segment was found, or segments changed
 /// meanwhile, which they do every few seconds.
 const MAX_ATTEMPTS: usize = 20;
 
-/// A question while it is answered. Segments that are attached or detached meanwhile do not change what it sees.
+/// A question while it is answered. Segments that come or go meanwhile do not change what it sees.
 pub(crate) struct Reading<'a> {
-    /// Every segment is attached to it; ask it of [`Reading::relation`]s.
+    /// Ask it of [`Reading::relation`]s, whose segments are attached to it until the question ends.
     pub(crate) connection: &'a Connection,
+    folder: &'a Path,
     pub(super) state: &'a State,
     pub(super) scope: &'a Scope,
     scope_sql: ScopeSql,
     /// What the question may take.
     pub(crate) budget: &'a Budget,
-    touched: RefCell<Vec<SegmentName>>,
+    pins: RefCell<Pins>,
+}
+
+/// The segments that a question needs attached.
+#[derive(Default)]
+struct Pins {
+    by_name: HashMap<SegmentName, Pin>,
+    in_order: Vec<SegmentName>,
+}
+
+impl Pins {
+    /// Lets go of all but the first `count`.
+    fn truncate(&mut self, count: usize) {
+        for name in self.in_order.drain(count..) {
+            self.by_name.remove(&name);
+        }
+    }
 }
 
 impl<'a> Reading<'a> {
@@ -68,24 +94,60 @@ impl<'a> Reading<'a> {
 
     /// The rows of a table of hosts in these segments that are in the scope, as something to select from. Without segments
     /// it has no rows.
-    pub(crate) fn relation(&self, table: &str, segments: &[&SegmentIndex]) -> String {
+    pub(crate) fn relation(&self, table: &str, segments: &[&SegmentIndex]) -> Result<String, HistoryError> {
         self.rows(Rows::Of(table), segments)
     }
 
     /// The same of one segment, for a query that asks for one host, which is in the scope.
-    pub(super) fn relation_of_host(&self, table: &str, segment: &SegmentIndex, host: &HostName) -> String {
-        self.touched.borrow_mut().push(segment.name);
+    pub(super) fn relation_of_host(
+        &self,
+        table: &str,
+        segment: &SegmentIndex,
+        host: &HostName,
+    ) -> Result<String, HistoryError> {
+        self.attach(segment.name)?;
         let command_lines = if self.scope.sees_command_lines(host) { Hosts::All } else { Hosts::none() };
-        Scope::new(Hosts::All, command_lines)
-            .by_name()
-            .rows(table, relation(Rows::Of(table), [&segment.name]))
+        let scope = Scope::new(Hosts::All, command_lines);
+        Ok(scope.by_name().rows(table, relation(Rows::Of(table), [&segment.name])))
     }
 
     /// The same of some rows of a table.
-    pub(crate) fn rows(&self, rows: Rows<'_>, segments: &[&SegmentIndex]) -> String {
-        let names = segments.iter().map(|segment| &segment.name);
-        self.touched.borrow_mut().extend(names.clone());
-        self.scope_sql.rows(rows.table(), relation(rows, names))
+    pub(crate) fn rows(&self, rows: Rows<'_>, segments: &[&SegmentIndex]) -> Result<String, HistoryError> {
+        segments.iter().try_for_each(|segment| self.attach(segment.name))?;
+        Ok(self.scope_sql.rows(rows.table(), relation(rows, segments.iter().map(|segment| &segment.name))))
+    }
+
+    /// Lets go of the segments that only `work` needed, when that is done: for one of many segments that are asked one after
+    /// the other. What `work` returns must not name them.
+    pub(super) fn in_passing<T>(
+        &self,
+        work: impl FnOnce() -> Result<T, HistoryError>,
+    ) -> Result<T, HistoryError> {
+        let before = self.pins.borrow().in_order.len();
+        // On an error they are the ones to doubt.
+        let made = work()?;
+        self.pins.borrow_mut().truncate(before);
+        Ok(made)
+    }
+
+    /// Has a segment attached until the question ends.
+    fn attach(&self, name: SegmentName) -> Result<(), HistoryError> {
+        let Pins { by_name, in_order } = &mut *self.pins.borrow_mut();
+        let Entry::Vacant(place) = by_name.entry(name) else { return Ok(()) };
+        self.check()?;
+        let attachments = &self.state.engine.attachments;
+        match attachments.pin(self.folder, &name, self.budget.deadline())? {
+            Ok(pin) => {
+                place.insert(pin);
+                in_order.push(name);
+                Ok(())
+            }
+            Err(Unattached::Full) => Err(HistoryError::TooManySegments { most: attachments.bounds.most }),
+            Err(Unattached::Fault(Fault::Unavailable(said))) if says_out_of_memory(&said) => {
+                Err(HistoryError::OutOfMemory)
+            }
+            Err(Unattached::Fault(fault)) => Err(HistoryError::Unreadable { segment: name, fault }),
+        }
     }
 }
 
@@ -96,13 +158,15 @@ pub(crate) fn coarsest(segments: &[&SegmentIndex]) -> Resolution {
 
 impl History {
     /// Answers a question within its budget. It is asked again without the segments that turn out to be damaged, and when
-    /// those that it was about are gone meanwhile. One that ran out of memory is asked once more: others may have had it.
+    /// those that it was about are gone meanwhile. One that ran out of memory, or of segments that may be attached, is asked
+    /// once more: others may have had them.
     pub(crate) fn ask<T>(
         &self,
         question: impl Fn(&Reading<'_>) -> Result<T, HistoryError>,
     ) -> Result<T, HistoryError> {
-        let is_too_large =
-            |answer: &Result<T, HistoryError>| matches!(answer, Err(HistoryError::OutOfMemory));
+        let is_too_large = |answer: &Result<T, HistoryError>| {
+            matches!(answer, Err(HistoryError::OutOfMemory | HistoryError::TooManySegments { .. }))
+        };
         let answer = self.ask_until_read(&question);
         if !is_too_large(&answer) {
             return answer;
@@ -121,8 +185,11 @@ impl History {
             let state = self.state();
             let (answer, touched) = self.ask_once(&state, question);
             match answer {
-                Err(HistoryError::Query(error)) if is_out_of_memory(&error) => {
+                Err(HistoryError::Query(error)) if says_out_of_memory(&error.to_string()) => {
                     return Err(HistoryError::OutOfMemory);
+                }
+                Err(HistoryError::Unreadable { segment, fault }) if attempt < MAX_ATTEMPTS => {
+                    self.leave_out(&state, segment, fault)?;
                 }
                 Err(HistoryError::Query(error)) if attempt < MAX_ATTEMPTS => {
                     if !self.recover(&state, touched, &error)? {
@@ -144,20 +211,20 @@ impl History {
         let mut touched = Vec::new();
         let answer = state.engine.with_connection(&self.budget, |pooled| {
             let scope_sql = pooled.scopes.conditions(&pooled.connection, &self.scope)?;
-            let touching = RefCell::default();
-            let (connection, scope, budget) = (&pooled.connection, &self.scope, &self.budget);
-            let reading = Reading { connection, state, scope, scope_sql, budget, touched: touching };
+            let (connection, folder) = (&pooled.connection, self.folder.as_path());
+            let (scope, budget, pins) = (&self.scope, &self.budget, RefCell::default());
+            let reading = Reading { connection, folder, state, scope, scope_sql, budget, pins };
             let answer = question(&reading);
-            touched = reading.touched.take();
+            touched = reading.pins.take().in_order;
             answer
         });
         (answer, touched)
     }
 }
 
-/// DuckDB could not get the memory that a query needs, and says so by the beginning of its error.
-fn is_out_of_memory(error: &duckdb::Error) -> bool {
-    error.to_string().starts_with("Out of Memory Error")
+/// DuckDB could not get the memory that it needs, and says so by the beginning of its error.
+fn says_out_of_memory(error: &str) -> bool {
+    error.starts_with("Out of Memory Error")
 }
 
 #[cfg(test)]

@@ -39,10 +39,11 @@ impl<'a> Reading<'a> {
         if let Some(known) = index.get(&key) {
             return Ok(known);
         }
-        Ok(index.insert(
-            key,
-            SampleIndex::read(self.connection, &self.relation_of_host("host_sample", segment, host), host)?,
-        ))
+        let read = self.in_passing(|| {
+            let host_sample = self.relation_of_host("host_sample", segment, host)?;
+            Ok(SampleIndex::read(self.connection, &host_sample, host)?)
+        })?;
+        Ok(index.insert(key, read))
     }
 
     /// What segments hold of `host`, in the order of the stream.

@@ -109,7 +109,7 @@ fn of_all(
     known_to_us: Option<i64>,
     spacing: Spacing,
 ) -> Result<Vec<Silence>, HistoryError> {
-    let sql = render(&SilenceSql { host_sample: &reading.relation("host_sample", segments) });
+    let sql = render(&SilenceSql { host_sample: &reading.relation("host_sample", segments)? });
     let mut statement = reading.connection.prepare(&sql)?;
     let (from_ms, to_ms) = span.bounds_ms();
     let rows = statement

@@ -121,7 +121,7 @@ impl History {
 fn top(reading: &Reading<'_>, query: &TopQuery) -> Result<Top, HistoryError> {
     let (span, host) = (query.span, query.host.as_ref());
     let segments = reading.overlapping(host, span);
-    let mut statement = reading.connection.prepare(&sql(reading, query, &segments))?;
+    let mut statement = reading.connection.prepare(&sql(reading, query, &segments)?)?;
     let ((from_ms, to_ms), inside, around) = (span.bounds_ms(), span.hours_inside(), span.hours_around());
     let ((first_hour_ms, end_hour_ms), (around_from_ms, around_to_ms)) =
         (inside.bounds_ms(), around.bounds_ms());
@@ -158,7 +158,7 @@ fn machine_cpu_ms(
     query: &TopQuery,
     segments: &[&SegmentIndex],
 ) -> Result<Option<u64>, HistoryError> {
-    let (host_sample, host) = (reading.relation("host_sample", segments), query.host.as_ref());
+    let (host_sample, host) = (reading.relation("host_sample", segments)?, query.host.as_ref());
     let sql = render(&MachineCpuSql { host_sample: &host_sample, of_host: of_host(host) });
     let (from_ms, to_ms) = query.span.bounds_ms();
     let values = params![host.map(HostName::as_str), from_ms, to_ms];
@@ -216,7 +216,7 @@ impl TopSql {
     }
 }
 
-fn sql(reading: &Reading<'_>, query: &TopQuery, segments: &[&SegmentIndex]) -> String {
+fn sql(reading: &Reading<'_>, query: &TopQuery, segments: &[&SegmentIndex]) -> Result<String, HistoryError> {
     let (host, inside) = (query.host.as_ref(), query.span.hours_inside());
     let (rolled_up, finer): (Vec<&SegmentIndex>, Vec<&SegmentIndex>) =
         segments.iter().partition(|segment| segment.resolution() == Resolution::Hours);
@@ -241,18 +241,18 @@ fn sql(reading: &Reading<'_>, query: &TopQuery, segments: &[&SegmentIndex]) -> S
         TopBy::Read => "read_bytes",
         TopBy::Written => "written_bytes",
     };
-    render(&TopSql {
-        process_hour: reading.relation("process_hour", &summed),
-        rolled_up_hour: reading.relation("process_hour", &rolled_up),
-        span: reading.rows(Rows::SpansBetween(&at("$2"), &at("$3")), &sampled),
-        first_edge: reading.rows(Rows::SpansBetween(&at("$2"), &at("$4")), &edge),
-        last_edge: reading.rows(Rows::SpansBetween(&at("$5"), &at("$3")), &edge),
-        programs: reading.relation("process_history", segments),
+    Ok(render(&TopSql {
+        process_hour: reading.relation("process_hour", &summed)?,
+        rolled_up_hour: reading.relation("process_hour", &rolled_up)?,
+        span: reading.rows(Rows::SpansBetween(&at("$2"), &at("$3")), &sampled)?,
+        first_edge: reading.rows(Rows::SpansBetween(&at("$2"), &at("$4")), &edge)?,
+        last_edge: reading.rows(Rows::SpansBetween(&at("$5"), &at("$3")), &edge)?,
+        programs: reading.relation("process_history", segments)?,
         of_host: of_host(host),
         key,
         is_alone,
         by,
-    })
+    }))
 }
 
 /// In the order of `top.sql`.

@@ -24,20 +24,34 @@ impl<'a> RowCounts<'a> {
 
     /// The rows of this one.
     pub(crate) fn read(&mut self, name: &SegmentName) -> Result<u64, Fault> {
-        self.ask(name).or_else(|_| {
+        Ok(self.read_with(name, |_| Ok(()))?.0)
+    }
+
+    /// The same, with what `more` reads of the segment while it is attached.
+    pub(crate) fn read_with<T>(
+        &mut self,
+        name: &SegmentName,
+        more: impl Fn(&Connection) -> duckdb::Result<T>,
+    ) -> Result<(u64, T), Fault> {
+        self.ask(name, &more).or_else(|_| {
             // The engine may be what failed: a damaged file can end it for all that follow.
             self.engine = None;
-            self.ask(name)
+            self.ask(name, &more)
         })
     }
 
-    fn ask(&mut self, name: &SegmentName) -> Result<u64, Fault> {
+    fn ask<T>(
+        &mut self,
+        name: &SegmentName,
+        more: &impl Fn(&Connection) -> duckdb::Result<T>,
+    ) -> Result<(u64, T), Fault> {
         let engine = match &mut self.engine {
             Some(engine) => engine,
             none => none.insert(open_engine(MEMORY_MIB, 1, None).map_err(|error| Fault::of(&error))?),
         };
         let rows = attach_segment(engine, self.folder, name)?;
+        let read = more(engine).map_err(|error| Fault::of(&error));
         engine.execute_batch(&detach_statement(&name.alias())).map_err(|error| Fault::of(&error))?;
-        Ok(rows)
+        Ok((rows, read?))
     }
 }

@@ -20,7 +20,7 @@ use fleetps_ingestor::{
     audit::AuditFolder,
     catalog::SegmentFolder,
     check::{check, restore},
-    history::History,
+    history::{History, Span},
     segment::{Level, SegmentName},
 };
 use fleetps_nats::{
@@ -94,6 +94,8 @@ async fn a_segment_that_a_program_has_open_is_missing_until_it_is_closed() {
     let status = status_where(&fixture, |status| !status.set_aside.is_empty()).await;
     assert_eq!(status.set_aside, [locked.to_string()]);
     assert!(status.set_aside_reasons[0].1.contains("lock"), "{status:?}");
+    // A reader finds out when it needs it.
+    history.cpu_peaks(Span { from_us: 0, to_us: i64::MAX / 2 }).unwrap();
     let [missing] = &history.missing_segments()[..] else { panic!("{:?}", history.missing_segments()) };
     assert!(missing.segment == locked.to_string() && missing.reason.contains("lock"), "{missing:?}");
     assert_eq!(attached(&folder), Some(2));

@@ -7,7 +7,7 @@ use std::{
 };
 
 /// The gauges of a pipeline in one process, with their limits where these are the same everywhere.
-pub const GAUGES: [(&str, Option<f64>); 42] = [
+pub const GAUGES: [(&str, Option<f64>); 43] = [
     ("connections", None),
     ("connections-not-signed-in", None),
     ("live-pages", None),
@@ -17,6 +17,7 @@ pub const GAUGES: [(&str, Option<f64>); 42] = [
     ("filters-waiting", None),
     ("questions", Some(4.0)),
     ("questions-waiting", Some(256.0)),
+    ("attached-segments", None),
     ("sample-index-bytes", Some(134_217_728.0)),
     ("read-ahead-bytes", Some(67_108_864.0)),
     ("sql-questions", Some(1.0)),
@@ -157,6 +158,7 @@ fn everything_that_is_bounded_has_a_gauge_or_a_reason_why_not() {
         let of_memory = [
             "connections",
             "connections-not-signed-in",
+            "attached-segments",
             "scopes",
             "latest-events-bytes",
             "event-log-bytes",

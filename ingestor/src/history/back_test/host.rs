@@ -83,29 +83,10 @@ impl<'a> OfHost<'a> {
         segments.sort_by_key(|segment| segment.range(self.host).map(|range| range.first_us));
         let asked = self.asked.take();
         let mut snapshots = 0;
+        let reading = self.reading;
         for segment in segments {
-            let index = self.reading.sample_index(segment, self.host)?;
-            let is_read = |sample: &&SampleRef| {
-                SampleKind::WithTable.includes(sample) && read.contains(sample.captured_us)
-            };
-            let samples: Vec<SampleRef> = index.all().iter().filter(is_read).copied().collect();
-            if samples.is_empty() {
-                continue;
-            }
-            let left_out = match &asked {
-                Some(_) => self.left_out(segment)?,
-                None => HashMap::new(),
-            };
-            snapshots += samples.iter().filter(|sample| span.contains(sample.captured_us)).count();
-            for samples in samples.chunks(TOGETHER) {
-                self.reading.check()?;
-                match &asked {
-                    Some(asked) => {
-                        self.take_sums(segment, (&index, &left_out, samples), asked, (span, test))?;
-                    }
-                    None => self.take_snapshots(segment, samples, (span, test))?,
-                }
-            }
+            snapshots += reading
+                .in_passing(|| self.take_segment(segment, asked.as_ref(), read, (span, &mut *test)))?;
         }
         if snapshots > 0 {
             (test.hosts, test.snapshots) = (test.hosts + 1, test.snapshots + snapshots as u64);
@@ -114,6 +95,37 @@ impl<'a> OfHost<'a> {
         let open = std::mem::take(&mut self.open);
         test.episodes.extend(open.into_values());
         Ok(())
+    }
+
+    /// Takes the samples of a segment that are in `read`. Returns how many of them are in `span`.
+    fn take_segment(
+        &mut self,
+        segment: &SegmentIndex,
+        asked: Option<&Asked>,
+        read: Span,
+        (span, test): (Span, &mut BackTest),
+    ) -> Result<usize, HistoryError> {
+        let index = self.reading.sample_index(segment, self.host)?;
+        let is_read =
+            |sample: &&SampleRef| SampleKind::WithTable.includes(sample) && read.contains(sample.captured_us);
+        let samples: Vec<SampleRef> = index.all().iter().filter(is_read).copied().collect();
+        if samples.is_empty() {
+            return Ok(0);
+        }
+        let left_out = match asked {
+            Some(_) => self.left_out(segment)?,
+            None => HashMap::new(),
+        };
+        for samples in samples.chunks(TOGETHER) {
+            self.reading.check()?;
+            match asked {
+                Some(asked) => {
+                    self.take_sums(segment, (&index, &left_out, samples), asked, (span, &mut *test))?;
+                }
+                None => self.take_snapshots(segment, samples, (span, &mut *test))?,
+            }
+        }
+        Ok(samples.iter().filter(|sample| span.contains(sample.captured_us)).count())
     }
 
     fn take_snapshots(
@@ -183,7 +195,7 @@ impl<'a> OfHost<'a> {
 
     /// How many processes were left out of snapshots, by when they were captured.
     fn left_out(&self, segment: &SegmentIndex) -> Result<HashMap<i64, u32>, HistoryError> {
-        let host_sample = self.reading.relation_of_host("host_sample", segment, self.host);
+        let host_sample = self.reading.relation_of_host("host_sample", segment, self.host)?;
         let sql = render(&LeftOutSql { host_sample: &host_sample });
         let mut statement = self.reading.connection.prepare_cached(&sql)?;
         let rows = statement.query_map([self.host.as_str()], |row| Ok((row.get(0)?, row.get(1)?)))?;

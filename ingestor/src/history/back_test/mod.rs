@@ -105,7 +105,8 @@ impl History {
         let read = Span { from_us: span.from_us.saturating_sub(before_us), to_us: span.to_us };
         let (hosts, resolution) = self.ask(|reading| {
             let segments = reading.overlapping(None, read);
-            let hosts = segments.iter().flat_map(|segment| segment.hosts().iter().map(|(host, _)| host));
+            let hosts =
+                segments.iter().flat_map(|segment| segment.hosts().iter().map(|(host, _)| host.as_ref()));
             let hosts: BTreeSet<&HostName> =
                 hosts.filter(|host| reading.scope.sees(host) && is_for(host)).collect();
             Ok((hosts.into_iter().cloned().collect::<Vec<_>>(), coarsest(&segments)))

@@ -71,8 +71,8 @@ impl OfHost<'_> {
         let sql = render(&MayRaiseSql {
             group,
             greatest,
-            process_history: &relation("process_history"),
-            process_hour: &relation("process_hour"),
+            process_history: &relation("process_history")?,
+            process_hour: &relation("process_hour")?,
             raise: &format!("{:?}::DOUBLE", threshold.raise),
             slack: SLACK,
         });

@@ -18,6 +18,8 @@ use crate::{
 /// many, so that a question for what is rare, or not there, has few steps.
 const FIRST_SEGMENTS: usize = 2;
 const MORE_SEGMENTS: usize = 4;
+/// The most that are asked at once: a fraction of those that may be attached.
+const MAX_SEGMENTS: usize = 256;
 
 /// The newest events of some segments.
 #[derive(Template)]
@@ -54,10 +56,10 @@ pub(super) fn events(reading: &Reading<'_>, query: &EventQuery) -> Result<Stored
     while !rest.is_empty() && !is_enough(&items, query.limit, rest) {
         reading.check()?;
         let (now, later) = rest.split_at(step.min(rest.len()));
-        items.extend(newest(reading, query, now)?);
+        items.extend(reading.in_passing(|| newest(reading, query, now))?);
         sort_events(&mut items);
         items.truncate(query.limit);
-        (rest, step) = (later, step * MORE_SEGMENTS);
+        (rest, step) = (later, MAX_SEGMENTS.min(step * MORE_SEGMENTS));
     }
     let total = match items.len() < query.limit {
         true => Some(items.len() as u64),
@@ -78,7 +80,7 @@ fn newest(
     query: &EventQuery,
     segments: &[&SegmentIndex],
 ) -> Result<Vec<Event>, HistoryError> {
-    let (event, condition) = (&reading.relation("event", segments), &condition(query));
+    let (event, condition) = (&reading.relation("event", segments)?, &condition(query));
     let sql = render(&StoredSql { event, condition, limit: query.limit });
     let mut statement = reading.connection.prepare(&sql)?;
     let rows = statement.query_map(params_from_iter(parameters(query)), read_event)?;
@@ -94,13 +96,21 @@ fn count(reading: &Reading<'_>, query: &EventQuery, segments: &[&SegmentIndex]) 
     let (inside, others): (Vec<_>, Vec<_>) =
         segments.iter().copied().partition(|segment| is_everything && is_inside(segment));
     let known: u64 = inside.iter().filter_map(|segment| segment.events()).map(|range| range.count).sum();
-    if others.is_empty() {
-        return Ok(known);
-    }
-    let (event, condition) = (&reading.relation("event", &others), &condition(query));
+    let counted = others.chunks(MAX_SEGMENTS).map(|some| {
+        reading.check()?;
+        reading.in_passing(|| count_rows(reading, query, some))
+    });
+    Ok(known + counted.sum::<Result<u64, HistoryError>>()?)
+}
+
+fn count_rows(
+    reading: &Reading<'_>,
+    query: &EventQuery,
+    segments: &[&SegmentIndex],
+) -> Result<u64, HistoryError> {
+    let (event, condition) = (&reading.relation("event", segments)?, &condition(query));
     let mut statement = reading.connection.prepare(&render(&CountSql { event, condition }))?;
-    let counted: u64 = statement.query_row(params_from_iter(parameters(query)), |row| row.get(0))?;
-    Ok(known + counted)
+    Ok(statement.query_row(params_from_iter(parameters(query)), |row| row.get(0))?)
 }
 
 /// The values of the templates' parameters, in their order.

@@ -231,7 +231,7 @@ impl<'a> Asked<'a> {
     }
 
     /// The rows of a table of hosts in all segments.
-    fn relation(&self, table: &str) -> String {
+    fn relation(&self, table: &str) -> Result<String, HistoryError> {
         self.reading.relation(table, &self.segments)
     }
 
@@ -255,7 +255,7 @@ fn host_figures(mut asked: Asked<'_>, figure: HostFigure) -> Result<Figures, His
         asked.spacing_ms = Resolution::Samples.spacing().least_ms();
     }
     let sql = render(&HostSql {
-        host_sample: &asked.relation("host_sample"),
+        host_sample: &asked.relation("host_sample")?,
         of_hosts: asked.of_hosts,
         which: if is_of_tables { "has_processes" } else { ANYTHING },
         value: figure.column(),
@@ -292,10 +292,10 @@ fn program_growth(asked: Asked<'_>, query: &ProgramQuery) -> Result<Figures, His
         _ => ("0", "0"),
     };
     let sql = render(&GrowthSql {
-        host_sample: asked.relation("host_sample"),
-        process_hour: reading.relation("process_hour", &summed),
-        process_span: reading.rows(Rows::SpansBetween(&at("$4"), &at("($5::BIGINT + 1)")), &sampled),
-        programs: asked.relation("process_history"),
+        host_sample: asked.relation("host_sample")?,
+        process_hour: reading.relation("process_hour", &summed)?,
+        process_span: reading.rows(Rows::SpansBetween(&at("$4"), &at("($5::BIGINT + 1)")), &sampled)?,
+        programs: asked.relation("process_history")?,
         of_hosts: asked.of_hosts,
         wanted: wanted(query),
         counter,
@@ -313,9 +313,9 @@ fn program_growth(asked: Asked<'_>, query: &ProgramQuery) -> Result<Figures, His
 fn program_levels(asked: Asked<'_>, query: &ProgramQuery) -> Result<Figures, HistoryError> {
     let samples = Rows::SamplesAt("moments", Some((&at("$4"), &at("$5"))));
     let sql = render(&LevelsSql {
-        host_sample: asked.relation("host_sample"),
-        samples: asked.reading.rows(samples, &asked.segments),
-        programs: asked.relation("process_history"),
+        host_sample: asked.relation("host_sample")?,
+        samples: asked.reading.rows(samples, &asked.segments)?,
+        programs: asked.relation("process_history")?,
         of_hosts: asked.of_hosts,
         wanted: wanted(query),
         value: query.figure.level(),
@@ -327,9 +327,9 @@ fn program_levels(asked: Asked<'_>, query: &ProgramQuery) -> Result<Figures, His
 fn program_hours(asked: Asked<'_>, query: &ProgramQuery) -> Result<Figures, HistoryError> {
     let summed: Vec<_> = asked.segments.iter().copied().filter(|segment| segment.has_hours()).collect();
     let sql = render(&HoursSql {
-        host_sample: asked.relation("host_sample"),
-        process_hour: asked.reading.relation("process_hour", &summed),
-        programs: asked.relation("process_history"),
+        host_sample: asked.relation("host_sample")?,
+        process_hour: asked.reading.relation("process_hour", &summed)?,
+        programs: asked.relation("process_history")?,
         of_hosts: asked.of_hosts,
         wanted: wanted(query),
         value: query.figure.level_of_hours(),
@@ -342,7 +342,7 @@ fn program_names(
     query: &ProgramQuery,
 ) -> Result<Vec<(HostName, ProgramName)>, HistoryError> {
     let sql = render(&NamesSql {
-        programs: asked.relation("process_history"),
+        programs: asked.relation("process_history")?,
         of_hosts: asked.of_hosts,
         wanted: wanted(query),
     });

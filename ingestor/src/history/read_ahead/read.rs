@@ -83,7 +83,7 @@ impl Reading<'_> {
         let part = Part { reading: self, segment, host, first_us, last_us, limits };
         let figures = fields::figures().collect();
         let spans = SpansSql {
-            process_span: &part.relation("process_span"),
+            process_span: &part.relation("process_span")?,
             figures,
             condition: None,
             relevant: None,
@@ -223,21 +223,25 @@ pub(super) struct Part<'a> {
 
 impl Part<'_> {
     /// The snapshots without their processes, in the order of time.
-    fn snapshots(&self, with_filesystems: bool, with_interfaces: bool) -> duckdb::Result<Vec<Snapshot>> {
-        let samples = SamplesSql { host_sample: &self.relation("host_sample") };
+    fn snapshots(
+        &self,
+        with_filesystems: bool,
+        with_interfaces: bool,
+    ) -> Result<Vec<Snapshot>, HistoryError> {
+        let samples = SamplesSql { host_sample: &self.relation("host_sample")? };
         let mut snapshots = self.rows(&samples, None, rows::host_sample)?;
         // Here and not in SQL, where each sort of a few rows takes a millisecond.
         snapshots.sort_by_key(|snapshot| snapshot.captured_at_us);
         let (mut filesystems, mut interfaces) = (HashMap::new(), HashMap::new());
         if with_filesystems {
-            let all = FilesystemsSql { filesystem_sample: &self.relation("filesystem_sample") };
+            let all = FilesystemsSql { filesystem_sample: &self.relation("filesystem_sample")? };
             filesystems = self.by_moment(&all, rows::filesystem)?;
         }
         if with_interfaces {
-            let all = InterfacesSql { interface_sample: &self.relation("interface_sample") };
+            let all = InterfacesSql { interface_sample: &self.relation("interface_sample")? };
             interfaces = self.by_moment(&all, rows::interface)?;
         }
-        let infos = self.question_of_all_times(&InfosSql { host_info: &self.relation("host_info") });
+        let infos = self.question_of_all_times(&InfosSql { host_info: &self.relation("host_info")? });
         let mut infos = infos.rows(self.reading.connection, rows::host_info)?;
         infos.sort_by_key(|info| info.captured_us);
         for snapshot in &mut snapshots {
@@ -275,7 +279,7 @@ impl Part<'_> {
         count: &mut RowCount,
     ) -> Result<Vec<rows::Span>, HistoryError> {
         let is_usual = condition.is_none() && relevant.is_none();
-        let sql = SpansSql { process_span: &self.relation("process_span"), figures, condition, relevant };
+        let sql = SpansSql { process_span: &self.relation("process_span")?, figures, condition, relevant };
         let Question { sql, values } = self.question(&sql, Some(self.limits.spans));
         let connection = self.reading.connection;
         // A statement with a threshold or a list of processes is of no use to another question, and may take 100 KB.
@@ -286,7 +290,7 @@ impl Part<'_> {
     }
 
     /// The processes that were seen meanwhile, without figures.
-    fn processes(&self) -> duckdb::Result<Vec<(Key, (i64, Process))>> {
+    fn processes(&self) -> Result<Vec<(Key, (i64, Process))>, HistoryError> {
         self.processes_with(&fields::facts_with_places().collect::<Vec<_>>())
     }
 
@@ -294,10 +298,10 @@ impl Part<'_> {
     pub(super) fn processes_with(
         &self,
         facts: &[(usize, &Field)],
-    ) -> duckdb::Result<Vec<(Key, (i64, Process))>> {
+    ) -> Result<Vec<(Key, (i64, Process))>, HistoryError> {
         let read = facts.iter().map(|(_, field)| *field).collect();
-        let sql = ProcessesSql { process_history: &self.relation("process_history"), facts: read };
-        self.rows(&sql, Some(self.limits.texts), |row| rows::process(row, facts))
+        let sql = ProcessesSql { process_history: &self.relation("process_history")?, facts: read };
+        Ok(self.rows(&sql, Some(self.limits.texts), |row| rows::process(row, facts))?)
     }
 
     /// The rows of each moment of capture, in µs since 1970 UTC.
@@ -335,7 +339,7 @@ impl Part<'_> {
         Question { sql: render(sql), values: vec![Value::Text(self.host.to_string())] }
     }
 
-    fn relation(&self, table: &str) -> String {
+    fn relation(&self, table: &str) -> Result<String, HistoryError> {
         self.reading.relation_of_host(table, self.segment, self.host)
     }
 }

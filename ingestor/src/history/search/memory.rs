@@ -77,8 +77,8 @@ fn memory_at(
         TopGroup::Host => "host",
     };
     let sql = render(&MemorySql {
-        process_sample: &samples_at(reading, &segments, (&first, &last)),
-        process_history: &reading.relation("process_history", &segments),
+        process_sample: &samples_at(reading, &segments, (&first, &last))?,
+        process_history: &reading.relation("process_history", &segments)?,
         first: &first,
         last: &last,
         of_host: of_host(host),

@@ -128,8 +128,8 @@ fn find(
         return Ok(Searched { listing, hosts: 0, omitted: Omitted::default() });
     };
     let sql = render(&ProcessesSql {
-        process_sample: &samples_at(reading, &segments, (&first, &last)),
-        process_history: &reading.relation("process_history", &segments),
+        process_sample: &samples_at(reading, &segments, (&first, &last))?,
+        process_history: &reading.relation("process_history", &segments)?,
         first: &first,
         last: &last,
         condition: condition_text,
@@ -147,7 +147,11 @@ fn find(
 }
 
 /// The samples of processes at `moments`, of which these are the first and the last.
-fn samples_at(reading: &Reading<'_>, segments: &[&SegmentIndex], ends: (&str, &str)) -> String {
+fn samples_at(
+    reading: &Reading<'_>,
+    segments: &[&SegmentIndex],
+    ends: (&str, &str),
+) -> Result<String, HistoryError> {
     reading.rows(Rows::SamplesAt("moments", Some(ends)), segments)
 }
 
@@ -167,8 +171,8 @@ fn find_moments(
     reading: &Reading<'_>,
     segments: &[&SegmentIndex],
     at_us: i64,
-) -> duckdb::Result<Option<(String, String)>> {
-    let samples = &samples_with_spacing(reading, segments);
+) -> Result<Option<(String, String)>, HistoryError> {
+    let samples = &samples_with_spacing(reading, segments)?;
     let sql = render(&MomentsSql { at_ms: floor_ms(at_us), samples });
     reading.connection.execute_batch(&sql)?;
     let bounds = "SELECT epoch_ms(min(captured_at)), epoch_ms(max(captured_at)) FROM moments";
@@ -179,14 +183,14 @@ fn find_moments(
 }
 
 /// The samples of hosts, each with the [`Spacing`] of its segment.
-fn samples_with_spacing(reading: &Reading<'_>, segments: &[&SegmentIndex]) -> String {
-    let of = |spacing: Spacing| {
+fn samples_with_spacing(reading: &Reading<'_>, segments: &[&SegmentIndex]) -> Result<String, HistoryError> {
+    let of = |spacing: Spacing| -> Result<String, HistoryError> {
         let is_it = |segment: &&&SegmentIndex| segment.resolution().spacing() == spacing;
         let segments: Vec<&SegmentIndex> = segments.iter().filter(is_it).copied().collect();
-        let samples = reading.relation("host_sample", &segments);
-        format!("SELECT *, {} AS spacing_ms FROM {samples}", spacing.least_ms())
+        let samples = reading.relation("host_sample", &segments)?;
+        Ok(format!("SELECT *, {} AS spacing_ms FROM {samples}", spacing.least_ms()))
     };
-    format!("({} UNION ALL BY NAME {})", of(Spacing::EverySample), of(Spacing::OneAMinute))
+    Ok(format!("({} UNION ALL BY NAME {})", of(Spacing::EverySample)?, of(Spacing::OneAMinute)?))
 }
 
 /// The number of all matches and of their hosts, and one match; absent if the row's host is not a host name, which only another program

@@ -101,9 +101,9 @@ pub(super) fn breakdown(
         return Ok(Breakdown { resolution: kept, bounds_us, layers: Vec::new(), other: Vec::new() });
     };
     let sql = render(&BreakdownSql {
-        process_hour: reading.relation("process_hour", &summed),
-        process_sample: reading.rows(Rows::SamplesBetween(&at("$2"), &at("$3")), &sampled),
-        programs: reading.relation("process_history", &segments),
+        process_hour: reading.relation("process_hour", &summed)?,
+        process_sample: reading.rows(Rows::SamplesBetween(&at("$2"), &at("$3")), &sampled)?,
+        programs: reading.relation("process_history", &segments)?,
     });
     let mut statement = reading.connection.prepare(&sql)?;
     let (from_ms, to_ms) = span.bounds_ms();
@@ -142,7 +142,7 @@ fn least_part_us(
     kept: Resolution,
 ) -> Result<i64, HistoryError> {
     let segments = reading.overlapping(Some(host), span);
-    let sql = render(&IntervalSql { host_sample: &reading.relation("host_sample", &segments) });
+    let sql = render(&IntervalSql { host_sample: &reading.relation("host_sample", &segments)? });
     let (from_ms, to_ms) = span.bounds_ms();
     let interval_ms: i64 =
         reading.connection.query_row(&sql, params![host.as_str(), from_ms, to_ms], |row| row.get(0))?;

@@ -86,7 +86,7 @@ pub(super) fn host_metrics(
     let before = reading.latest(host, span.from_us - 1, SampleKind::Any)?;
     let read = Span { from_us: before.map_or(span.from_us, |place| place.captured_us), ..span };
     let segments = reading.overlapping(Some(host), read);
-    let sql = render(&HostSql { host_sample: &reading.relation("host_sample", &segments) });
+    let sql = render(&HostSql { host_sample: &reading.relation("host_sample", &segments)? });
     let (from_ms, to_ms) = read.bounds_ms();
     let mut boots = Boots::default();
     let params = params![host.as_str(), from_ms, to_ms];

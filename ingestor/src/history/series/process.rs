@@ -160,7 +160,7 @@ fn read_process(
     process: &Identity,
     span: Span,
 ) -> Result<Vec<ProcessSample>, HistoryError> {
-    let sql = render(&ProcessSql { process_span: &reading.rows(Rows::SpansByFile, segments) });
+    let sql = render(&ProcessSql { process_span: &reading.rows(Rows::SpansByFile, segments)? });
     let ((from_ms, to_ms), host) = (span.bounds_ms(), &process.host);
     let params = params![host.as_str(), process.boot_id, process.pid, process.start, from_ms, to_ms];
     let of_segments: Vec<_> =
@@ -211,7 +211,7 @@ fn add_hours(
     if segments.is_empty() {
         return Ok(());
     }
-    let sql = render(&ProcessHoursSql { process_hour: &reading.relation("process_hour", segments) });
+    let sql = render(&ProcessHoursSql { process_hour: &reading.relation("process_hour", segments)? });
     let (from_ms, to_ms) = span.bounds_ms();
     let (host, pid) = (process.host.as_str(), process.pid);
     let params = params![host, process.boot_id, pid, process.start, from_ms, to_ms];

@@ -59,7 +59,7 @@ pub(super) fn booted(
     span: Span,
 ) -> Result<Vec<Event>, HistoryError> {
     let segments = around(reading, host, span);
-    let host_sample = &reading.relation("host_sample", &segments);
+    let host_sample = &reading.relation("host_sample", &segments)?;
     let sql = render(&BootedSql { host_sample, of_host: of_host(host) });
     let (from_ms, to_ms) = span.bounds_ms();
     let mut statement = reading.connection.prepare(&sql)?;
@@ -80,7 +80,7 @@ pub(super) fn changed(
     span: Span,
 ) -> Result<Vec<Event>, HistoryError> {
     let segments = around(reading, host, span);
-    let host_info = &reading.relation("host_info", &segments);
+    let host_info = &reading.relation("host_info", &segments)?;
     let sql = render(&ChangedSql { host_info, of_host: of_host(host) });
     let (from_ms, to_ms) = span.bounds_ms();
     let mut statement = reading.connection.prepare(&sql)?;

@@ -77,7 +77,7 @@ fn turns(
     sql: impl FnOnce(&str, &str) -> String,
 ) -> Result<Vec<Turn>, HistoryError> {
     let segments = around(reading, host, span);
-    let sql = sql(&reading.relation("process", &segments), &reading.relation("host_sample", &segments));
+    let sql = sql(&reading.relation("process", &segments)?, &reading.relation("host_sample", &segments)?);
     let (from_ms, to_ms) = span.bounds_ms();
     let mut statement = reading.connection.prepare(&sql)?;
     let mut rows = statement.query(params![host.map(HostName::as_str), from_ms, to_ms])?;
