@@ -139,8 +139,10 @@ impl SegmentCatalog {
         let bytes = |name: &SegmentName| {
             fs::metadata(self.folder.join(name.to_string())).map_or(0, |metadata| metadata.len())
         };
-        let segments: Vec<SegmentMeta> =
-            merged.iter().map(|(name, rows)| SegmentMeta { name: *name, rows: *rows, bytes: bytes(name) }).collect();
+        let segments: Vec<SegmentMeta> = merged
+            .iter()
+            .map(|(name, rows)| SegmentMeta { name: *name, rows: *rows, bytes: bytes(name) })
+            .collect();
         let mut state = self.state();
         segments.into_iter().for_each(|segment| state.put(segment));
         state.retire(sources, false);

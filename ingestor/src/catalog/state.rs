@@ -159,7 +159,11 @@ impl State {
 
     pub(super) fn current(&self) -> Vec<SegmentMeta> {
         let names = self.segments.values().map(|segment| segment.name).collect();
-        Resolved::of(names).current.iter().filter_map(|name| self.segments.get(&name.to_string()).copied()).collect()
+        Resolved::of(names)
+            .current
+            .iter()
+            .filter_map(|name| self.segments.get(&name.to_string()).copied())
+            .collect()
     }
 }
 

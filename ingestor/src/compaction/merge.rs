@@ -184,7 +184,9 @@ impl Written {
         trim: Option<&Trim>,
         names: &[SegmentName],
     ) -> Result<(), MergeError> {
-        let (Some(first), Some(name)) = (written.first(), names.first()) else { return Err(MergeError::Nothing) };
+        let (Some(first), Some(name)) = (written.first(), names.first()) else {
+            return Err(MergeError::Nothing);
+        };
         let sum = |count: fn(&Self) -> u64| written.iter().map(count).sum::<u64>();
         let is = |what, found: u64, expected: u64| match found == expected {
             true => Ok(()),

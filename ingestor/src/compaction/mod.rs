@@ -202,9 +202,7 @@ fn next_task(
     }
     of_shares(catalog.folder(), &segments, &mergeable, settings, shares)
         .or_else(|| enforce_size_limit(&segments, &downsamplable, settings))
-        .or_else(|| {
-            Some(Task::Make(plan::next_merge(&mergeable, times.clock_s, Limits::from(settings))?))
-        })
+        .or_else(|| Some(Task::Make(plan::next_merge(&mergeable, times.clock_s, Limits::from(settings))?)))
         .or_else(|| {
             Some(Task::Make(retention::next_downsampling(&downsamplable, times.history_s, settings)?))
         })

@@ -97,7 +97,9 @@ impl Plan {
 
     /// The names of the segments it makes; none without sources.
     pub(crate) fn names(&self) -> Vec<SegmentName> {
-        let (Some(first), Some(last)) = (self.sources.first(), self.sources.last()) else { return Vec::new() };
+        let (Some(first), Some(last)) = (self.sources.first(), self.sources.last()) else {
+            return Vec::new();
+        };
         let name = |shard| {
             let (level, last_sequence) = (self.level, last.name.last_sequence);
             let name = SegmentName { level, last_sequence, shard, ..first.name };
@@ -169,16 +171,13 @@ pub(super) fn by_shard(segments: &[SegmentMeta]) -> Vec<Vec<SegmentMeta>> {
 }
 
 /// The runs of the `segments` of one shard (in the order of the stream) within periods of `period_s`, in order.
-pub(super) fn runs(
-    segments: &[SegmentMeta],
-    period_s: i64,
-    max_rows: u64,
-) -> impl Iterator<Item = Run<'_>> {
+pub(super) fn runs(segments: &[SegmentMeta], period_s: i64, max_rows: u64) -> impl Iterator<Item = Run<'_>> {
     let mut rest = segments;
     std::iter::from_fn(move || {
         let first = rest.first()?;
         let period = |segment: &SegmentMeta| segment.name.first_stored_s.div_euclid(period_s);
-        let max_rows = if can_be_divided(&first.name) { max_rows.saturating_mul(DIVIDED_TIMES) } else { max_rows };
+        let max_rows =
+            if can_be_divided(&first.name) { max_rows.saturating_mul(DIVIDED_TIMES) } else { max_rows };
         let mut rows = first.rows;
         let fitting = rest.windows(2).take_while(|pair| {
             rows += pair[1].rows;
@@ -261,7 +260,8 @@ fn rows_an_hour(fresh: &[SegmentMeta]) -> Option<u64> {
 fn shards_before(segments: &[SegmentMeta], fresh: &[SegmentMeta]) -> u8 {
     let Some(first) = fresh.first().map(|first| first.name) else { return 1 };
     let ends_there = |segment: &&SegmentMeta| {
-        segment.name.numbering() == first.numbering() && segment.name.last_sequence + 1 == first.first_sequence
+        segment.name.numbering() == first.numbering()
+            && segment.name.last_sequence + 1 == first.first_sequence
     };
     segments.iter().rev().find(ends_there).map_or(1, |before| before.name.shard.count())
 }

@@ -111,7 +111,8 @@ fn a_fleet_of_which_an_hour_is_too_much_for_one_is_divided() {
         [(19_000_000, 1, 30), (21_000_000, 2, 30), (144_000_000, 8, 30), (1_080_000_000, 32, 64)]
     {
         let fresh = of_fleet(1, 0, 3600, rows_an_hour);
-        let due = (1..fresh.len()).find_map(|count| next_merge(&fresh[..count], MIDNIGHT_S, limits(30))).unwrap();
+        let due =
+            (1..fresh.len()).find_map(|count| next_merge(&fresh[..count], MIDNIGHT_S, limits(30))).unwrap();
         assert_eq!((due.shards, due.sources.len()), (shards, least_fresh), "{rows_an_hour}");
         assert_eq!((due.level, due.names().len()), (Level::Hour, usize::from(shards)));
         assert!(due.rows() <= MAX_ROWS * DIVIDED_TIMES);
@@ -158,8 +159,14 @@ fn each_shard_is_merged_by_itself_when_it_is_full() {
         hour
     };
     let (small, large) = (MAX_ROWS / 10, MAX_ROWS / 2);
-    let segments =
-        [hour(1, 0, small), hour(1, 1, large), hour(11, 0, small), hour(11, 1, large), hour(21, 0, small), hour(21, 1, large)];
+    let segments = [
+        hour(1, 0, small),
+        hour(1, 1, large),
+        hour(11, 0, small),
+        hour(11, 1, large),
+        hour(21, 0, small),
+        hour(21, 1, large),
+    ];
     let plan = next_merge(&segments, MIDNIGHT_S + 100, limits(30)).unwrap();
     assert_eq!((plan.level, plan.sources.as_slice()), (Level::Day, &[segments[1], segments[3]][..]));
     assert_eq!(plan.names(), [SegmentName { level: Level::Day, last_sequence: 20, ..segments[1].name }]);

@@ -86,7 +86,9 @@ fn removable(segments: &[SegmentMeta]) -> impl Iterator<Item = &SegmentMeta> {
         let last = last.entry(name.numbering()).or_default();
         *last = name.last_sequence.max(*last);
     }
-    segments.iter().filter(move |segment| last.get(&segment.name.numbering()) != Some(&segment.name.last_sequence))
+    segments
+        .iter()
+        .filter(move |segment| last.get(&segment.name.numbering()) != Some(&segment.name.last_sequence))
 }
 
 fn oldest<'a>(

@@ -76,8 +76,7 @@ fn where_there_is_too_much_samples_go_first_then_minutes_then_the_oldest() {
         enforce_size_limit(&hours(levels), &IngestorSettings { max_history_bytes: 350, ..keep(1, 1) })
     };
     let (rollup, minute, day) = (Level::Rollup, Level::Minute, Level::Day);
-    let downsample =
-        |number, from, level| Some(SizeStep::Downsample(Plan::of(level, &[hour(number, from)])));
+    let downsample = |number, from, level| Some(SizeStep::Downsample(Plan::of(level, &[hour(number, from)])));
     assert_eq!(full(&[rollup, minute, day]), None);
     assert_eq!(full(&[rollup, minute, day, Level::Hour]), downsample(2, day, minute));
     assert_eq!(full(&[rollup, minute, minute, Level::Fresh]), downsample(1, minute, rollup));

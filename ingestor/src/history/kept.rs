@@ -32,7 +32,8 @@ pub(super) fn kept(segments: &[Arc<SegmentIndex>]) -> Kept {
         }
         let is_finer = |segment: &&&SegmentIndex| {
             let coarser_to = coarser_to.get(&segment.name.numbering());
-            segment.resolution() <= resolution && coarser_to.is_none_or(|to| segment.name.first_sequence > *to)
+            segment.resolution() <= resolution
+                && coarser_to.is_none_or(|to| segment.name.first_sequence > *to)
         };
         let finer = in_order.iter().rev().take_while(is_finer);
         finer.last().map(|segment| segment.name.first_stored_s.saturating_mul(1_000_000))

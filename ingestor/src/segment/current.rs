@@ -106,7 +106,8 @@ fn take_undone(names: &mut Vec<SegmentName>) -> Vec<SegmentName> {
     for name in names.iter().filter(|name| name.level == Level::Hour && !name.shard.is_whole()) {
         // Of one inside the other, the inner one comes first: what is left of it counts for the other.
         let sequences = name.last_sequence - name.first_sequence;
-        let place = (name.numbering(), sequences, name.first_sequence, name.first_stored_s, name.shard.count());
+        let place =
+            (name.numbering(), sequences, name.first_sequence, name.first_stored_s, name.shard.count());
         merges.entry(place).or_default().push(*name);
     }
     let mut undone = Vec::new();
@@ -126,7 +127,8 @@ fn is_undone(made: &[SegmentName], names: &[SegmentName]) -> bool {
         return false;
     }
     // Each of them may have been merged further, or written again, since.
-    let later = || names.iter().filter(|name| name.shard.count() == first.shard.count() && name.reaches_over(first));
+    let later =
+        || names.iter().filter(|name| name.shard.count() == first.shard.count() && name.reaches_over(first));
     let is_done = later().any(|name| name.level > Level::Hour)
         || later().fold(0, |bits, name| bits | name.shard.bits()) == u64::MAX;
     let others: Vec<_> = names.iter().filter(|name| name.touches(first) && !made.contains(name)).collect();

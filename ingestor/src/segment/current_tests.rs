@@ -80,7 +80,8 @@ fn shards_cover_their_sources_when_all_of_them_are_there() {
 
 #[test]
 fn a_merge_that_is_done_again_may_divide_into_more_or_fewer() {
-    let (sources, hour) = ([name(Level::Fresh, 1, 50), name(Level::Fresh, 51, 100)], name(Level::Hour, 1, 100));
+    let (sources, hour) =
+        ([name(Level::Fresh, 1, 50), name(Level::Fresh, 51, 100)], name(Level::Hour, 1, 100));
     for (broken_off, done) in [(8, 2), (2, 8)] {
         let some = shards(hour, broken_off, 0..broken_off - 1);
         let Resolved { current, covered, contested } =
@@ -93,7 +94,8 @@ fn a_merge_that_is_done_again_may_divide_into_more_or_fewer() {
 
 #[test]
 fn each_shard_is_merged_by_itself() {
-    let (first, second) = (shards(name(Level::Hour, 1, 50), 2, 0..2), shards(name(Level::Hour, 51, 90), 2, 0..2));
+    let (first, second) =
+        (shards(name(Level::Hour, 1, 50), 2, 0..2), shards(name(Level::Hour, 51, 90), 2, 0..2));
     let merged = shards(name(Level::Day, 1, 90), 2, 1..2);
     let (current, covered, contested) = resolved(&[&first, &second, &merged]);
     assert_eq!(current, [merged[0], first[0], second[0]]);
@@ -167,7 +169,8 @@ fn merge(current: &[SegmentName], level: Level, rng: &mut Rng) -> Option<Segment
     let mut last = **of_level.get(rng.usize(..of_level.len().max(1)))?;
     let first = last;
     for _ in 0..rng.u8(..5) {
-        let is_next = |next: &&&SegmentName| next.first_sequence == last.last_sequence + 1 && next.shard == last.shard;
+        let is_next =
+            |next: &&&SegmentName| next.first_sequence == last.last_sequence + 1 && next.shard == last.shard;
         let Some(next) = of_level.iter().find(is_next) else { break };
         last = **next;
     }
@@ -181,7 +184,12 @@ fn merge(current: &[SegmentName], level: Level, rng: &mut Rng) -> Option<Segment
 fn assert_each_row_is_read_once(folder: &Folder, what: &str) {
     let Resolved { current, covered, contested } = Resolved::of(folder.names.clone());
     let of_names = || folder.names.iter().map(SegmentName::to_string).collect::<Vec<_>>().join("\n");
-    assert_eq!((&contested, current.len() + covered.len()), (&vec![], folder.names.len()), "{what}: {}", of_names());
+    assert_eq!(
+        (&contested, current.len() + covered.len()),
+        (&vec![], folder.names.len()),
+        "{what}: {}",
+        of_names()
+    );
     let read = counts(&current, folder.last_sequence);
     assert!(read.as_flattened().iter().all(|count| *count == 1), "{what}: {current:?} of {:?}", folder.names);
 }

@@ -70,9 +70,9 @@ impl fmt::Display for Shard {
 
 /// FNV-1a in 64 bits, its halves folded because the last bits decide. Part of the file format: it must never change.
 fn hash(host: &str) -> u64 {
-    let hash = host
-        .bytes()
-        .fold(0xcbf2_9ce4_8422_2325, |hash: u64, byte| (hash ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3));
+    let hash = host.bytes().fold(0xcbf2_9ce4_8422_2325, |hash: u64, byte| {
+        (hash ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3)
+    });
     hash ^ (hash >> 32)
 }
 
@@ -91,9 +91,8 @@ mod tests {
     fn each_host_is_in_one_shard_of_every_count_and_about_as_many_are_in_each() {
         let hosts: Vec<String> = (0..6400).map(|number| format!("sim-{number:04}.example")).collect();
         for count in [1, 2, 8, 64] {
-            let sizes: Vec<usize> = Shard::all(count)
-                .map(|shard| hosts.iter().filter(|host| shard.has(host)).count())
-                .collect();
+            let sizes: Vec<usize> =
+                Shard::all(count).map(|shard| hosts.iter().filter(|host| shard.has(host)).count()).collect();
             let equal = hosts.len() / usize::from(count);
             assert_eq!(sizes.iter().sum::<usize>(), hosts.len());
             assert!(sizes.iter().all(|size| size.abs_diff(equal) < equal / 2), "{sizes:?}");
@@ -114,7 +113,9 @@ mod tests {
     fn only_what_is_a_shard_is_read() {
         assert_eq!(Shard::parse("03of08"), Shard::new(2, 8));
         assert_eq!(Shard::new(2, 8).unwrap().to_string(), "03of08");
-        for text in ["", "of", "3of8", "003of008", "00of08", "09of08", "01of01", "01of03", "01of128", "+1of08"] {
+        for text in
+            ["", "of", "3of8", "003of008", "00of08", "09of08", "01of01", "01of03", "01of128", "+1of08"]
+        {
             assert_eq!(Shard::parse(text), None, "{text:?}");
         }
         assert_eq!((Shard::new(0, 0), Shard::new(8, 8), Shard::all(3).count()), (None, None, 0));

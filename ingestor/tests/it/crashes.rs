@@ -68,18 +68,18 @@ async fn until_more_is_stored(fixture: &Fixture) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn kills_of_the_ingestor_lose_nothing_and_store_nothing_twice() {
-    kill_under_load(&[IngestorSettings::default().merge_rows]).await;
+    kill_under_load(&[IngestorSettings::default().merge_rows], Duration::from_millis(100)).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_same_where_merges_divide_into_another_number_of_shards_after_every_kill() {
     // 4, 2 and 8 shards where 4,000 rows come in a second.
-    kill_under_load(&[4_000_000, 8_000_000, 2_000_000]).await;
+    kill_under_load(&[4_000_000, 8_000_000, 2_000_000], Duration::from_millis(500)).await;
 }
 
-async fn kill_under_load(merge_rows: &[u64]) {
+async fn kill_under_load(merge_rows: &[u64], seal_interval: Duration) {
     let mut chance = chance();
-    let mut fixture = Fixture::start().await;
+    let mut fixture = Fixture { seal_interval, merge_rows: merge_rows[0], ..Fixture::start().await };
     let stop = tokio_util::sync::CancellationToken::new();
     let publishing = publish_under_load(hosts(&fixture).await, stop.clone());
     let mut ingestor = fixture.process();

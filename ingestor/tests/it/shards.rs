@@ -47,7 +47,11 @@ fn divided(days: i64, rng: &mut Rng) -> (Ledger, tempfile::TempDir, tempfile::Te
 }
 
 fn assert_everything(folder: &Path, ledger: &Ledger, what: &str) {
-    assert_eq!(value::<u64>(folder, "SELECT count(*) FROM host_sample"), ledger.entries.len() as u64, "{what}");
+    assert_eq!(
+        value::<u64>(folder, "SELECT count(*) FROM host_sample"),
+        ledger.entries.len() as u64,
+        "{what}"
+    );
     assert!(lines(folder, sql::SNAPSHOTS) == ledger.snapshots(false), "snapshots, {what}");
     assert!(lines(folder, sql::SAMPLES) == ledger.samples(false), "samples, {what}");
     assert!(lines(folder, sql::PROCESSES) == ledger.processes(), "processes, {what}");
@@ -55,7 +59,8 @@ fn assert_everything(folder: &Path, ledger: &Ledger, what: &str) {
 
 /// Everything that does not depend on how segments are divided.
 fn everything(folder: &Path) -> Vec<BTreeSet<String>> {
-    let tables = ["event", "gap", "host_info", "host_sample", "filesystem_sample", "interface_sample", "process"];
+    let tables =
+        ["event", "gap", "host_info", "host_sample", "filesystem_sample", "interface_sample", "process"];
     let of_table = |table: &str| lines(folder, &format!("SELECT t::VARCHAR FROM {table} AS t"));
     tables.into_iter().map(of_table).chain([lines(folder, sql::SAMPLES), lines(folder, sql::HOURS)]).collect()
 }
@@ -130,9 +135,8 @@ fn a_damaged_shard_costs_its_own_hosts_alone_and_its_sources_take_its_place_whil
     let (ledger, fresh, merged) = divided(1, &mut Rng::with_seed(0));
     let names = current(merged.path());
     assert!(names.iter().all(|name| name.level == Level::Hour), "{names:?}");
-    let with_hosts = names.iter().max_by_key(|name| {
-        fs::metadata(merged.path().join(name.to_string())).unwrap().len()
-    });
+    let with_hosts =
+        names.iter().max_by_key(|name| fs::metadata(merged.path().join(name.to_string())).unwrap().len());
     let damaged = *with_hosts.unwrap();
     let overwrite = |folder: &Path| {
         let path = folder.join(damaged.to_string());
@@ -152,13 +156,15 @@ fn a_damaged_shard_costs_its_own_hosts_alone_and_its_sources_take_its_place_whil
     overwrite(merged.path());
     assert_eq!(check_folder(merged.path()).unwrap(), [damaged.to_string()]);
     let history = History::open(merged.path()).unwrap();
-    let missing: Vec<String> = history.missing_segments().into_iter().map(|missing| missing.segment).collect();
+    let missing: Vec<String> =
+        history.missing_segments().into_iter().map(|missing| missing.segment).collect();
     assert_eq!(missing, [damaged.to_string()]);
     let in_it = |line: &String| damaged.shard.has(line.split('|').next().unwrap());
     let database = history.database().unwrap();
     let mut rows = database.prepare(sql::SNAPSHOTS).unwrap();
     let found: BTreeSet<String> = rows.query_map([], |row| row.get(0)).unwrap().map(Result::unwrap).collect();
-    let of_others: BTreeSet<String> = ledger.snapshots(false).into_iter().filter(|line| !in_it(line)).collect();
+    let of_others: BTreeSet<String> =
+        ledger.snapshots(false).into_iter().filter(|line| !in_it(line)).collect();
     assert!(found.is_superset(&of_others) && found.len() < ledger.snapshots(false).len());
 }
 

@@ -38,6 +38,7 @@ pub struct Fixture {
     pub folder: tempfile::TempDir,
     /// The rows of a merged segment; merges divide where it is low.
     pub merge_rows: u64,
+    pub seal_interval: Duration,
 }
 
 fn server_settings(folder: &Path) -> ServerSettings {
@@ -55,7 +56,9 @@ impl Fixture {
         // Shown for a test that fails, or with --nocapture.
         let _ = tracing_subscriber::fmt().with_test_writer().try_init();
         let folder = tempfile::tempdir().unwrap();
-        let mut fixture = Self { server: None, folder, merge_rows: IngestorSettings::default().merge_rows };
+        let merge_rows = IngestorSettings::default().merge_rows;
+        let mut fixture =
+            Self { server: None, folder, merge_rows, seal_interval: Duration::from_millis(100) };
         fixture.start_server().await;
         stream::ensure(&fixture.jetstream().await, STREAM_BYTES as i64).await.unwrap();
         fixture
@@ -96,7 +99,7 @@ impl Fixture {
     pub fn settings(&self) -> IngestorSettings {
         IngestorSettings {
             history: self.history(),
-            seal_interval: Duration::from_millis(100),
+            seal_interval: self.seal_interval,
             merge_fresh_count: 5,
             merge_rows: self.merge_rows,
             upkeep_interval: Duration::from_millis(20),
