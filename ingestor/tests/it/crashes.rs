@@ -4,7 +4,6 @@ use std::time::Duration;
 
 use async_nats::jetstream;
 use fleetps_ingestor::{
-    IngestorSettings,
     catalog::SegmentFolder,
     segment::{Level, SegmentName},
 };
@@ -68,18 +67,8 @@ async fn until_more_is_stored(fixture: &Fixture) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn kills_of_the_ingestor_lose_nothing_and_store_nothing_twice() {
-    kill_under_load(&[IngestorSettings::default().merge_rows], Duration::from_millis(100)).await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn the_same_where_merges_divide_into_another_number_of_shards_after_every_kill() {
-    // 4, 2 and 8 shards where 4,000 rows come in a second.
-    kill_under_load(&[4_000_000, 8_000_000, 2_000_000], Duration::from_millis(500)).await;
-}
-
-async fn kill_under_load(merge_rows: &[u64], seal_interval: Duration) {
     let mut chance = chance();
-    let mut fixture = Fixture { seal_interval, merge_rows: merge_rows[0], ..Fixture::start().await };
+    let fixture = Fixture::start().await;
     let stop = tokio_util::sync::CancellationToken::new();
     let publishing = publish_under_load(hosts(&fixture).await, stop.clone());
     let mut ingestor = fixture.process();
@@ -91,7 +80,6 @@ async fn kill_under_load(merge_rows: &[u64], seal_interval: Duration) {
         }
         tokio::time::sleep(Duration::from_millis(chance.u64(20..900))).await;
         kill(&mut ingestor);
-        fixture.merge_rows = merge_rows[number % merge_rows.len()];
         ingestor = fixture.process();
     }
     until("a merge", || segments(&fixture).iter().any(|name| name.level != Level::Fresh)).await;
