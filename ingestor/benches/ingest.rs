@@ -1,8 +1,8 @@
 //! What a row costs on its way from a message to a merged segment: `cargo bench -p fleetps-ingestor`.
 //!
-//! `cargo bench -p fleetps-ingestor -- [HOSTS [PROCESSES [ROUNDS [SEAL_ROWS]]]]`, 100 hosts with 300 processes for 120
-//! rounds of 10 s (20 minutes) unless told otherwise. First by parts, each alone on one processor; then through a real
-//! broker, all at once.
+//! `cargo bench -p fleetps-ingestor -- [HOSTS [PROCESSES [ROUNDS [SEAL_ROWS [MERGE_ROWS [WHOLE]]]]]]`, 100 hosts with 300
+//! processes for 120 rounds of 10 s (20 minutes) unless told otherwise. First by parts, each alone on one processor; then
+//! through a real broker, all at once, unless there is a WHOLE: where it is 1, no segment is divided by hosts.
 #![allow(clippy::unwrap_used, missing_docs, reason = "a benchmark that cannot go on should panic")]
 
 use std::{
@@ -16,8 +16,8 @@ use fleetps_ingestor::{
     IngestorSettings,
     catalog::SegmentFolder,
     history::History,
-    merge_folder,
-    segment::{SegmentRows, seal},
+    merge_folder_by,
+    segment::{FIRST_IMPORTED_PARTITION, SegmentName, SegmentRows, seal},
 };
 use fleetps_nats::{
     HostName,
@@ -105,7 +105,19 @@ fn print_sizes(folder: &Path, rows: u64, what: &str) {
     );
 }
 
-fn by_parts(messages: &[Message], rows: u64, seal_rows: usize) {
+/// How many segments a question about a host reads, in the mean of some hosts.
+fn print_segments_of_a_host(folder: &Path, messages: &[Message]) {
+    let names: Vec<SegmentName> =
+        SegmentFolder::scan(folder).unwrap().current.iter().map(|segment| segment.name).collect();
+    let hosts = messages.iter().take(100).map(|message| &message.host);
+    let segments: usize =
+        hosts.map(|host| names.iter().filter(|name| name.shard.has(host.as_str())).count()).sum();
+    println!("{:<28} {} segments for a host", "", segments / messages.len().clamp(1, 100));
+}
+
+/// No segment of an import is divided.
+fn by_parts(messages: &[Message], rows: u64, (seal_rows, merge_rows): (usize, u64), is_whole: bool) {
+    let partition = if is_whole { FIRST_IMPORTED_PARTITION } else { 0 };
     let folder = tempfile::tempdir().unwrap();
     let mut decoder = Decoder::new().unwrap();
     timed("decode", rows, || {
@@ -114,7 +126,7 @@ fn by_parts(messages: &[Message], rows: u64, seal_rows: usize) {
         }
     });
     let (mut collecting, mut sealing) = ((Duration::ZERO, Duration::ZERO), (Duration::ZERO, Duration::ZERO));
-    let mut segment = SegmentRows::new(0, 1, 1, messages[0].captured_at_us);
+    let mut segment = SegmentRows::new(partition, 1, 1, messages[0].captured_at_us);
     for (message, sequence) in messages.iter().zip(1_u64..) {
         let snapshot = decoder.decode(&message.bytes, message.captured_at_us).unwrap();
         let (start, start_cpu) = (Instant::now(), cpu());
@@ -124,14 +136,15 @@ fn by_parts(messages: &[Message], rows: u64, seal_rows: usize) {
             let (start, start_cpu) = (Instant::now(), cpu());
             seal(folder.path(), &mut segment).unwrap();
             sealing = (sealing.0 + start.elapsed(), sealing.1 + (cpu() - start_cpu));
-            segment = SegmentRows::new(0, 1, sequence + 1, message.captured_at_us);
+            segment = SegmentRows::new(partition, 1, sequence + 1, message.captured_at_us);
         }
     }
     report("collect", rows, collecting.0, collecting.1);
     report("seal", rows, sealing.0, sealing.1);
     print_sizes(folder.path(), rows, "fresh");
-    timed("merge", rows, || merge_folder(folder.path()).unwrap());
+    timed("merge", rows, || merge_folder_by(folder.path(), merge_rows).unwrap());
     print_sizes(folder.path(), rows, "merged");
+    print_segments_of_a_host(folder.path(), messages);
     let database = History::open(folder.path()).unwrap().database().unwrap();
     let stored: u64 =
         database.query_row("SELECT count(*) FROM process_sample", [], |row| row.get(0)).unwrap();
@@ -219,6 +232,10 @@ fn main() {
         messages.len(),
         bytes as f64 / rows as f64
     );
-    by_parts(&messages, rows, number(3, 500_000));
+    let merge_rows = numbers.get(4).map_or(IngestorSettings::default().merge_rows, |rows| *rows as u64);
+    by_parts(&messages, rows, (number(3, 500_000), merge_rows), number(5, 0) == 1);
+    if numbers.get(5).is_some() {
+        return;
+    }
     tokio::runtime::Runtime::new().unwrap().block_on(through_a_broker(messages, rows));
 }

@@ -48,7 +48,7 @@ mod template;
 mod time;
 
 pub use catalog::{ATTACH_SQL, CatalogError};
-pub use compaction::{CompactionError, MergeError, check_folder, merge_folder, tidy_folder};
+pub use compaction::{CompactionError, MergeError, check_folder, merge_folder, merge_folder_by, tidy_folder};
 pub use error::IngestError;
 pub use intake::restore_detector;
 pub use library::{WrongLibrary, check_library};

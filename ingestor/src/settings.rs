@@ -31,6 +31,10 @@ fleetps_nats::settings! {
         // A quarter of an hour at the seal interval: a query over 30 small segments costs some 4 ms more.
         pub merge_fresh_count: usize = 30,
             in bounds::number(2..=1000, "one is nothing to merge, and every query attaches all");
+        /// A merged segment gets at most about this many rows of processes. Where an hour of the fleet has more, segments are
+        /// divided by hosts when they are merged first, so that each still holds its hosts for an hour.
+        // At 4 bytes a row it is 80 MB, which is still quickly copied, and merging it takes some 20 s of one processor.
+        pub merge_rows: u64 = 20_000_000, in bounds::number(100..=200_000_000, MERGED);
         /// How often the folder is checked for segments to merge or remove.
         #[serde(with = "units::duration")]
         pub upkeep_interval: Duration = Duration::from_secs(5),
@@ -108,6 +112,7 @@ const CENTURY: Duration = Duration::from_secs(36_500 * DAY_S);
 
 const OFTEN: &str = "more often makes more files than can be merged, and what is not sealed is in no backup";
 const ROWS: &str = "none would never seal, and more take gigabytes of memory";
+const MERGED: &str = "less makes many files, and more is long lost work where a merge is interrupted";
 const AGAIN: &str = "the second look must be another one, and a damaged file is not to be asked for ever";
 const LASTS: &str = "less is gone before anybody can look, and a century is for ever";
 const DISK: &str = "less holds no hour of a small fleet, and no file system holds more";

@@ -2,7 +2,11 @@
 
 use std::{collections::BTreeMap, fs, path::Path};
 
-use crate::segment::{Fault, FolderError, SegmentName, current_and_covered, file_bytes};
+use crate::segment::{Fault, FolderError, Resolved, SegmentName, file_bytes};
+
+/// Why a segment is not read of which others have some rows.
+const CONTESTED: &str = "segments that were merged from it have some of its rows, and one of them is missing; restore that \
+    one, or remove this file";
 
 /// A segment that should be read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -29,11 +33,12 @@ pub struct SkippedFile {
 pub struct SegmentFolder {
     /// The current segments: together they hold every sequence once, in the order of the stream.
     pub current: Vec<SegmentFile>,
-    /// Covered segments: each lies inside another, which replaces it. They must not be read, and will be removed.
+    /// Covered segments: others have all their rows. They must not be read, and will be removed.
     pub covered: Vec<SegmentName>,
     /// Quarantined segments that nothing replaces.
     pub damaged: Vec<SegmentName>,
-    /// Segments of a newer version, and anything with a segment's name that is not a regular file. They cover nothing.
+    /// Segments of a newer version, anything with a segment's name that is not a regular file, and segments of which others
+    /// have some rows. They cover nothing.
     pub skipped: Vec<SkippedFile>,
 }
 
@@ -77,7 +82,10 @@ impl SegmentFolder {
 
     fn sort(&mut self, sizes: &BTreeMap<String, SegmentFile>, is_unread: impl Fn(&SegmentName) -> bool) {
         let names = sizes.values().map(|segment| segment.name).filter(|name| !is_unread(name));
-        let (current, covered) = current_and_covered(names.collect());
+        let Resolved { current, covered, contested } = Resolved::of(names.collect());
+        for name in contested {
+            self.skip(&name.to_string(), name, Fault::Unavailable(CONTESTED.to_owned()));
+        }
         self.current = current.iter().filter_map(|name| sizes.get(&name.to_string()).copied()).collect();
         self.covered = covered;
         let current = &self.current;

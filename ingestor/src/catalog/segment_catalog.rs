@@ -128,24 +128,31 @@ impl SegmentCatalog {
 
     /// Adds a sealed segment.
     pub(crate) fn add(&self, name: SegmentName, rows: u64) -> Result<(), FileError> {
-        self.replace(&[], name, rows)
+        self.replace(&[], &[(name, rows)])
     }
 
-    /// Adds a merged segment and retires what it was merged from, in one step for readers of `attach.sql`.
+    /// Adds merged segments, each with its rows, and retires what they were merged from, in one step for readers of
+    /// `attach.sql`.
     pub(crate) fn replace(
         &self,
         sources: &[SegmentName],
-        name: SegmentName,
-        rows: u64,
+        merged: &[(SegmentName, u64)],
     ) -> Result<(), FileError> {
-        let path = self.folder.join(name.to_string());
         // The size only matters for planning; the segment must be named in any case.
-        let bytes = fs::metadata(&path).map_or(0, |metadata| metadata.len());
+        let bytes = |name: &SegmentName| {
+            fs::metadata(self.folder.join(name.to_string())).map_or(0, |metadata| metadata.len())
+        };
+        let segments: Vec<SegmentMeta> = merged
+            .iter()
+            .map(|(name, rows)| SegmentMeta { name: *name, rows: *rows, bytes: bytes(name) })
+            .collect();
         let mut state = self.state();
-        if let Err(fault) = state.index_log.rows(&mut RowCounts::of(&self.folder), name) {
-            tracing::warn!(segment = %name, "a new segment cannot be read yet: {fault}");
+        for segment in segments {
+            if let Err(fault) = state.index_log.rows(&mut RowCounts::of(&self.folder), segment.name) {
+                tracing::warn!(segment = %segment.name, "a new segment cannot be read yet: {fault}");
+            }
+            state.put(segment);
         }
-        state.put(SegmentMeta { name, rows, bytes });
         state.retire(sources, false);
         self.publish_locked(&mut state)
     }

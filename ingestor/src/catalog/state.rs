@@ -15,7 +15,7 @@ use super::{
 };
 use crate::{
     audit::{self, AuditFolder, AuditName},
-    segment::{Fault, FolderError, RowCounts, SegmentName, current_and_covered},
+    segment::{Fault, FolderError, Resolved, RowCounts, SegmentName},
 };
 
 /// The log message about a segment that cannot be read.
@@ -146,6 +146,8 @@ impl State {
     }
 
     pub(super) fn put(&mut self, segment: SegmentMeta) {
+        // A merge that was broken off may have left a file of this name, which this one replaced.
+        self.retired.remove(&segment.name.to_string());
         self.segments.insert(segment.name.to_string(), segment);
     }
 
@@ -160,8 +162,11 @@ impl State {
 
     pub(super) fn current(&self) -> Vec<SegmentMeta> {
         let names = self.segments.values().map(|segment| segment.name).collect();
-        let (current, _) = current_and_covered(names);
-        current.iter().filter_map(|name| self.segments.get(&name.to_string()).copied()).collect()
+        Resolved::of(names)
+            .current
+            .iter()
+            .filter_map(|name| self.segments.get(&name.to_string()).copied())
+            .collect()
     }
 }
 

@@ -79,7 +79,7 @@ impl Tables {
     /// Whether a table is there under its name, with all columns.
     fn has_itself(&self, table: &str) -> bool {
         // Fields that a later version added are NULL in the view alone.
-        self.schema_version == SCHEMA_VERSION && !matches!(table, "process_sample" | "process_history")
+        self.schema_version >= SCHEMA_VERSION && !matches!(table, "process_sample" | "process_history")
     }
 }
 

@@ -13,7 +13,7 @@ use crate::{
 
 /// The first wait; it doubles. Short enough to use new space or memory soon.
 const FIRST_RETRY: Duration = Duration::from_secs(60);
-/// The longest wait: a failing plan takes a processor for at most some 20 s of this.
+/// The longest wait: a failing plan takes a processor for at most a minute of this.
 const MAX_RETRY: Duration = Duration::from_secs(15 * 60);
 
 /// By what a plan makes and its first source: it may have got more sources by the next attempt.
@@ -80,7 +80,7 @@ impl Failures {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::segment::SCHEMA_VERSION;
+    use crate::segment::{SCHEMA_VERSION, Shard};
 
     fn segment(first_sequence: u64) -> SegmentMeta {
         let name = SegmentName {
@@ -91,6 +91,7 @@ mod tests {
             last_sequence: first_sequence,
             first_stored_s: 0,
             schema_version: SCHEMA_VERSION,
+            shard: Shard::WHOLE,
         };
         SegmentMeta { name, rows: 1, bytes: 1 }
     }
@@ -98,7 +99,7 @@ mod tests {
     #[test]
     fn a_failing_plan_waits_longer_each_time_and_holds_up_no_other() {
         let all = [segment(1), segment(2), segment(3)];
-        let plan = Plan { level: Level::Day, sources: all[..2].to_vec() };
+        let plan = Plan::of(Level::Day, &all[..2]);
         let (mut failures, start) = (Failures::default(), Instant::now());
         let mut now = start;
         for delay_s in [60, 120, 240, 480, 900, 900] {

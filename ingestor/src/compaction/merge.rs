@@ -1,8 +1,9 @@
-//! Makes one segment of others: merges neighbours, and drops rows that are no longer kept.
+//! Makes one segment of others: merges neighbours, and drops rows that are no longer kept. Or several, each with some of the
+//! hosts: one after the other, so none takes more memory than a merge that makes one.
 
 use std::{
     fs,
-    path::Path,
+    path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError},
 };
 
@@ -23,7 +24,7 @@ use crate::{
     catalog::{Rows, attach_sql, relation},
     events::StreamClock,
     segment::{
-        FileError, Level, SegmentName, TEMPORARY_EXTENSION, begin_file, finish_file, open_engine,
+        FileError, Level, SegmentName, Shard, TEMPORARY_EXTENSION, begin_file, finish_file, open_engine,
         publish_segment, quote_text,
     },
     template::render,
@@ -85,14 +86,13 @@ impl Interrupt {
     }
 }
 
-/// Makes the segment of a plan; returns its name and its rows. Its sources are left for the caller to retire.
+/// Makes the segments of a plan; returns their names and rows. Its sources are left for the caller to retire.
 pub(crate) fn merge(
     folder: &Path,
     plan: &Plan,
     interrupt: &Interrupt,
-) -> Result<(SegmentName, u64), MergeError> {
-    let name = plan.name().ok_or(MergeError::Nothing)?;
-    make(folder, plan, None, name, interrupt)
+) -> Result<Vec<(SegmentName, u64)>, MergeError> {
+    make(folder, plan, None, &plan.names(), interrupt)
 }
 
 /// Writes a segment again with less of some hosts; returns its name and its rows.
@@ -100,38 +100,64 @@ pub(super) fn trim(
     folder: &Path,
     trim: &Trim,
     interrupt: &Interrupt,
-) -> Result<(SegmentName, u64), MergeError> {
-    let plan = Plan { level: trim.source.name.level, sources: vec![trim.source] };
-    make(folder, &plan, Some(trim), trim.source.name.written_again(), interrupt)
+) -> Result<Vec<(SegmentName, u64)>, MergeError> {
+    let plan = Plan::of(trim.source.name.level, &[trim.source]);
+    make(folder, &plan, Some(trim), &[trim.source.name.written_again()], interrupt)
 }
 
+/// Makes the segments `names`. None has its final name before all are complete and what they hold together is checked.
 fn make(
     folder: &Path,
     plan: &Plan,
     trim: Option<&Trim>,
-    name: SegmentName,
+    names: &[SegmentName],
     interrupt: &Interrupt,
-) -> Result<(SegmentName, u64), MergeError> {
-    let path = folder.join(name.to_string());
-    let temporary = folder.join(format!("{name}.{TEMPORARY_EXTENSION}"));
-    let _ = fs::remove_file(&temporary);
-    let result = write(folder, &temporary, (plan, trim), &name, interrupt);
-    interrupt.watch(None);
-    let _ = fs::remove_dir_all(folder.join(SPILL_FOLDER));
-    let checked = result.map_err(|source| MergeError::Database { name: name.to_string(), source }).and_then(
-        |written| {
-            written.check(plan, trim, &name)?;
-            publish_segment(&temporary, &path)?;
-            Ok((name, written.rows))
-        },
-    );
-    if checked.is_err() {
-        let _ = fs::remove_file(&temporary);
+) -> Result<Vec<(SegmentName, u64)>, MergeError> {
+    let made = write_all(folder, (plan, trim), names, interrupt).and_then(|written| {
+        Written::check(&written, plan, trim, names)?;
+        for name in names {
+            publish_segment(&temporary(folder, name), &folder.join(name.to_string()))?;
+        }
+        Ok(names.iter().copied().zip(written.iter().map(|written| written.rows)).collect())
+    });
+    if made.is_err() {
+        for name in names {
+            let _ = fs::remove_file(temporary(folder, name));
+        }
     }
-    checked
+    made
 }
 
-/// The written rows, in counts that show whether something is missing.
+/// Where a segment is written until it is complete.
+fn temporary(folder: &Path, name: &SegmentName) -> PathBuf {
+    folder.join(format!("{name}.{TEMPORARY_EXTENSION}"))
+}
+
+fn write_all(
+    folder: &Path,
+    (plan, trim): (&Plan, Option<&Trim>),
+    names: &[SegmentName],
+    interrupt: &Interrupt,
+) -> Result<Vec<Written>, MergeError> {
+    let first = names.first().ok_or(MergeError::Nothing)?;
+    let failed = |name: &SegmentName| {
+        let name = name.to_string();
+        move |source| MergeError::Database { name, source }
+    };
+    let hosts = if plan.divides() { hosts(folder, plan).map_err(failed(first))? } else { Vec::new() };
+    let mut all = Vec::new();
+    for name in names {
+        let _ = fs::remove_file(temporary(folder, name));
+        let written = write(folder, (plan, trim), name, &hosts, interrupt);
+        interrupt.watch(None);
+        let _ = fs::remove_dir_all(folder.join(SPILL_FOLDER));
+        all.push(written.map_err(failed(name))?);
+    }
+    Ok(all)
+}
+
+/// The written rows of a segment, in counts that show whether something is missing.
+#[derive(Debug, Default)]
 struct Written {
     /// As `segment.rows` has it.
     rows: u64,
@@ -139,6 +165,10 @@ struct Written {
     samples: u64,
     /// The number that should be in them.
     expected_samples: u64,
+    /// The number of snapshots.
+    snapshots: u64,
+    /// The number in the sources.
+    expected_snapshots: u64,
     /// The number of events.
     events: u64,
     /// The number in the sources.
@@ -146,19 +176,28 @@ struct Written {
 }
 
 impl Written {
-    fn check(&self, plan: &Plan, trim: Option<&Trim>, name: &SegmentName) -> Result<(), MergeError> {
-        let rows_differ = |what, found, expected| {
-            Err(MergeError::RowsDiffer { name: name.to_string(), what, found, expected })
+    /// Checks what the segments `names` hold together. What is expected is counted before it is divided, so each says the
+    /// same of it.
+    fn check(
+        written: &[Self],
+        plan: &Plan,
+        trim: Option<&Trim>,
+        names: &[SegmentName],
+    ) -> Result<(), MergeError> {
+        let (Some(first), Some(name)) = (written.first(), names.first()) else {
+            return Err(MergeError::Nothing);
         };
-        if self.samples != self.expected_samples {
-            return rows_differ("samples in its sums", self.samples, self.expected_samples);
-        }
-        if self.events != self.expected_events {
-            return rows_differ("events", self.events, self.expected_events);
-        }
+        let sum = |count: fn(&Self) -> u64| written.iter().map(count).sum::<u64>();
+        let is = |what, found: u64, expected: u64| match found == expected {
+            true => Ok(()),
+            false => Err(MergeError::RowsDiffer { name: name.to_string(), what, found, expected }),
+        };
+        is("samples in its sums", sum(|written| written.samples), first.expected_samples)?;
+        is("events", sum(|written| written.events), first.expected_events)?;
         let has_all_samples = plan.form() == Form::Whole && trim.is_none() && plan.level != Level::Rollup;
-        if has_all_samples && self.rows != plan.rows() {
-            return rows_differ("rows", self.rows, plan.rows());
+        if has_all_samples {
+            is("rows", sum(|written| written.rows), plan.rows())?;
+            is("snapshots", sum(|written| written.snapshots), first.expected_snapshots)?;
         }
         Ok(())
     }
@@ -166,27 +205,27 @@ impl Written {
 
 fn write(
     folder: &Path,
-    file: &Path,
     (plan, trim): (&Plan, Option<&Trim>),
     name: &SegmentName,
+    hosts: &[String],
     interrupt: &Interrupt,
 ) -> duckdb::Result<Written> {
     let engine = open_engine(MEMORY_MIB, 1, Some(&folder.join(SPILL_FOLDER)))?;
     interrupt.watch(Some(engine.interrupt_handle()));
     let sources: Vec<SegmentName> = plan.sources.iter().map(|source| source.name).collect();
     engine.execute_batch(&attach_sql(folder, &sources))?;
-    for table in ["capture", "process_history", "process_hour"] {
-        let rows = relation(Rows::Of(table), &sources);
-        let of_hosts = without_hosts(trim);
-        engine.execute_batch(&format!(
-            "CREATE TEMP VIEW all_rows_of_{table} AS FROM {rows} WHERE {of_hosts}"
-        ))?;
-    }
-    leave_out(&engine, trim, &sources)?;
+    let kept = Kept::of(trim, plan.divides().then_some(name.shard));
+    kept.restrict(&engine, &sources, hosts)?;
     engine.execute_batch(JOINS_AS_WRITTEN)?;
-    begin_file(&engine, file, CATALOG, plan.expected_rows())?;
+    begin_file(&engine, &temporary(folder, name), CATALOG, plan.expected_rows())?;
     copy(&engine, plan, trim)?;
     let count = |sql: &str| engine.query_row(sql, [], |row| row.get::<_, u64>(0));
+    let number = |table: &str| count(&format!("SELECT count(*) FROM {CATALOG}.{table}"));
+    // Of all shards.
+    let expected = |table: &str| {
+        let rows = relation(Rows::Of(table), &sources);
+        count(&format!("SELECT count(*) FROM {rows} WHERE {}", without_hosts(trim)))
+    };
     let sum = "SELECT coalesce(sum(samples), 0)::UBIGINT FROM";
     Ok(Written {
         samples: count(&format!("{sum} {CATALOG}.process_hour"))?,
@@ -194,8 +233,10 @@ fn write(
             true => plan.rows(),
             false => count(&format!("{sum} all_rows_of_process_hour"))?,
         },
-        events: count(&format!("SELECT count(*) FROM {CATALOG}.event"))?,
-        expected_events: count("SELECT count(*) FROM event")?,
+        snapshots: number("host_sample")?,
+        expected_snapshots: expected("host_sample")?,
+        events: number("event")?,
+        expected_events: expected("event")?,
         rows: finish_file(&engine, CATALOG, name, last_clock(&engine, &sources)?)?,
     })
 }
@@ -208,6 +249,17 @@ fn last_clock(engine: &Connection, sources: &[SegmentName]) -> duckdb::Result<St
     engine.query_row(&sql, [], |row| Ok(StreamClock { now_ms: row.get(0)?, counted_from_ms: row.get(1)? }))
 }
 
+/// The hosts in the fresh sources of a plan. A process or a sum there has a snapshot.
+fn hosts(folder: &Path, plan: &Plan) -> duckdb::Result<Vec<String>> {
+    let engine = open_engine(MEMORY_MIB, 1, None)?;
+    let sources: Vec<SegmentName> = plan.sources.iter().map(|source| source.name).collect();
+    engine.execute_batch(&attach_sql(folder, &sources))?;
+    let sql = "SELECT DISTINCT host FROM (SELECT host FROM host_sample UNION ALL SELECT host FROM host_info \
+        UNION ALL SELECT host FROM event)";
+    let mut statement = engine.prepare(sql)?;
+    statement.query_map([], |row| row.get(0))?.collect()
+}
+
 /// A condition that leaves out the rows of hosts of which nothing is kept.
 fn without_hosts(trim: Option<&Trim>) -> String {
     match trim {
@@ -216,25 +268,59 @@ fn without_hosts(trim: Option<&Trim>) -> String {
     }
 }
 
-/// Takes the place of the views over all rows where nothing is kept of some hosts.
-fn leave_out(engine: &Connection, trim: Option<&Trim>, sources: &[SegmentName]) -> duckdb::Result<()> {
-    if trim.is_none_or(|trim| trim.keep != Keep::Nothing) {
-        return Ok(());
+/// Which rows of its sources become a segment.
+struct Kept {
+    /// The shard, where the sources are divided.
+    shard: Option<Shard>,
+    /// The condition of their hosts.
+    of_hosts: String,
+}
+
+/// The tables with rows of hosts that are copied under their own names.
+const TABLES_OF_HOSTS: [&str; 7] = [
+    "event",
+    "host_info",
+    "host_sample",
+    "filesystem_sample",
+    "interface_sample",
+    "process_span",
+    "process_hour",
+];
+
+impl Kept {
+    fn of(trim: Option<&Trim>, shard: Option<Shard>) -> Self {
+        let of_hosts = match shard {
+            Some(_) => "host IN (FROM shard_host)".to_owned(),
+            None => without_hosts(trim),
+        };
+        Self { shard, of_hosts }
     }
-    let tables = [
-        "event",
-        "host_info",
-        "host_sample",
-        "filesystem_sample",
-        "interface_sample",
-        "process_span",
-        "process_hour",
-    ];
-    for table in tables {
-        let (rows, of_hosts) = (relation(Rows::Of(table), sources), without_hosts(trim));
-        engine.execute_batch(&format!("CREATE TEMP VIEW {table} AS FROM {rows} WHERE {of_hosts}"))?;
+
+    /// Makes views over the rows, in place of those over all rows where some hosts are left out. `hosts` are all of them.
+    fn restrict(&self, engine: &Connection, sources: &[SegmentName], hosts: &[String]) -> duckdb::Result<()> {
+        let view = |name: &str, table: &str, condition: &str| {
+            let rows = relation(Rows::Of(table), sources);
+            engine.execute_batch(&format!("CREATE TEMP VIEW {name} AS FROM {rows} WHERE {condition}"))
+        };
+        if let Some(shard) = self.shard {
+            engine.execute_batch("CREATE TEMP TABLE shard_host (host VARCHAR)")?;
+            let mut appender = engine.appender_to_catalog_and_db("shard_host", "temp", "main")?;
+            for host in hosts.iter().filter(|host| shard.has(host)) {
+                appender.append_row(params![host])?;
+            }
+            appender.flush()?;
+            // What is of no host is in one shard alone.
+            let is_first = Shard::all(shard.count()).next() == Some(shard);
+            view("gap", "gap", if is_first { "true" } else { "false" })?;
+        }
+        for table in ["capture", "process_history", "process_hour"] {
+            view(&format!("all_rows_of_{table}"), table, &self.of_hosts)?;
+        }
+        if self.of_hosts != "true" {
+            TABLES_OF_HOSTS.iter().try_for_each(|table| view(table, table, &self.of_hosts))?;
+        }
+        Ok(())
     }
-    Ok(())
 }
 
 /// Names of hosts as a list in SQL.

@@ -4,7 +4,9 @@
 //! database engine of its own.
 //!
 //! **Every step makes one segment of others and takes effect with its one rename.** A downsampled segment has the sequences of
-//! its sources and a later level, so by its name alone it replaces them.
+//! its sources and a later level, so by its name alone it replaces them. Only the first merge of a large fleet makes several:
+//! it divides fresh segments by hosts into shards, and takes effect with the last rename. From then on each shard goes its own
+//! way, so no later step is larger than one segment.
 
 mod chunks;
 mod error;
@@ -30,11 +32,11 @@ use tokio_util::sync::CancellationToken;
 pub use error::CompactionError;
 pub(crate) use merge::Interrupt;
 pub use merge::MergeError;
-pub use offline::{check_folder, merge_folder, tidy_folder};
+pub use offline::{check_folder, merge_folder, merge_folder_by, tidy_folder};
 
 use self::{
     failures::Failures,
-    plan::Plan,
+    plan::{Limits, Plan},
     retention::SizeStep,
     shares::{Shares, Trim},
     verify::Verifier,
@@ -200,9 +202,7 @@ fn next_task(
     }
     of_shares(catalog.folder(), &segments, &mergeable, settings, shares)
         .or_else(|| enforce_size_limit(&segments, &downsamplable, settings))
-        .or_else(|| {
-            Some(Task::Make(plan::next_merge(&mergeable, times.clock_s, settings.merge_fresh_count)?))
-        })
+        .or_else(|| Some(Task::Make(plan::next_merge(&mergeable, times.clock_s, Limits::from(settings))?)))
         .or_else(|| {
             Some(Task::Make(retention::next_downsampling(&downsamplable, times.history_s, settings)?))
         })
@@ -217,7 +217,7 @@ fn of_shares(
     shares: &mut Shares,
 ) -> Option<Task> {
     let limit = settings.max_history_bytes;
-    Some(match shares.next_task(folder, segments, mergeable, limit)? {
+    Some(match shares.next_task(folder, segments, mergeable, settings)? {
         shares::ShareStep::Merge(plan) => Task::Make(plan),
         shares::ShareStep::Trim(trim) => {
             let hosts = trim.hosts.iter().map(HostName::as_str).collect::<Vec<_>>().join(", ");
@@ -259,14 +259,17 @@ fn perform(catalog: &SegmentCatalog, task: &Task, interrupt: &Interrupt) -> Resu
     match task {
         Task::Remove(names) => Ok(catalog.retire(names)?),
         Task::Trim(trim) => {
-            let (name, rows) = merge::trim(catalog.folder(), trim, interrupt)?;
-            Ok(catalog.replace(&[trim.source.name], name, rows)?)
+            let made = merge::trim(catalog.folder(), trim, interrupt)?;
+            Ok(catalog.replace(&[trim.source.name], &made)?)
         }
         Task::Make(plan) => {
-            let (name, rows) = merge::merge(catalog.folder(), plan, interrupt)?;
-            tracing::debug!(segment = %name, sources = plan.sources.len(), rows, "merged");
+            let made = merge::merge(catalog.folder(), plan, interrupt)?;
+            let (sources, rows) = (plan.sources.len(), plan.rows());
+            if let Some((segment, _)) = made.first() {
+                tracing::debug!(%segment, shards = plan.shards, sources, rows, "merged");
+            }
             let sources: Vec<_> = plan.sources.iter().map(|source| source.name).collect();
-            Ok(catalog.replace(&sources, name, rows)?)
+            Ok(catalog.replace(&sources, &made)?)
         }
     }
 }

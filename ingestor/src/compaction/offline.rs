@@ -15,9 +15,18 @@ use crate::{catalog::SegmentCatalog, settings::IngestorSettings};
 /// # Errors
 /// Where an ingestor uses the folder, or it cannot be read or written.
 pub fn merge_folder(folder: &Path) -> Result<u32, CompactionError> {
+    merge_folder_by(folder, IngestorSettings::default().merge_rows)
+}
+
+/// The same, with at most about `merge_rows` rows of processes in each merged segment.
+///
+/// # Errors
+/// Where an ingestor uses the folder, or it cannot be read or written.
+pub fn merge_folder_by(folder: &Path, merge_rows: u64) -> Result<u32, CompactionError> {
     let everything = IngestorSettings {
         // One fresh segment is enough: nothing comes to wait for.
         merge_fresh_count: 1,
+        merge_rows,
         keep_samples: Duration::MAX,
         max_history_bytes: u64::MAX,
         ..IngestorSettings::default()

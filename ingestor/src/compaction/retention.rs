@@ -1,8 +1,10 @@
 //! Retention: which segments are downsampled and removed, by age and by the size limit. Pure functions over the
 //! catalog.
 
+use std::collections::HashMap;
+
 use super::{
-    plan::{DAY_S, Plan, runs},
+    plan::{DAY_S, Limits, Plan, by_shard, runs},
     stored::StoredTimes,
 };
 use crate::{
@@ -33,7 +35,8 @@ pub(super) fn next_downsampling(
     now_s: i64,
     settings: &IngestorSettings,
 ) -> Option<Plan> {
-    let stored = StoredTimes::of(segments);
+    let (stored, shards) = (StoredTimes::of(segments), by_shard(segments));
+    let max_rows = Limits::from(settings).rows;
     [Level::Minute, Level::Rollup].into_iter().find_map(|level| {
         // Fresh ones are merged first.
         let is_due = |segment: &SegmentMeta| {
@@ -41,8 +44,9 @@ pub(super) fn next_downsampling(
                 && segment.name.level < level
                 && kept_as(stored.latest_s(segment), now_s, settings) == Some(level)
         };
-        let run = runs(segments, DAY_S).find(|run| run.sources.iter().all(is_due))?;
-        Some(Plan { level, sources: run.sources.to_vec() })
+        let mut runs = shards.iter().flat_map(|of_shard| runs(of_shard, DAY_S, max_rows));
+        let run = runs.find(|run| run.sources.iter().all(is_due))?;
+        Some(Plan::of(level, run.sources))
     })
 }
 
@@ -56,7 +60,7 @@ pub(super) fn enforce_size_limit(segments: &[SegmentMeta], settings: &IngestorSe
     let stored = StoredTimes::of(segments);
     let downsample = |levels: &[Level], level| {
         let oldest = oldest(&stored, segments.iter().filter(|segment| levels.contains(&segment.name.level)))?;
-        Some(SizeStep::Downsample(Plan { level, sources: vec![*oldest] }))
+        Some(SizeStep::Downsample(Plan::of(level, &[*oldest])))
     };
     downsample(&[Level::Hour, Level::Day], Level::Minute)
         .or_else(|| downsample(&[Level::Minute], Level::Rollup))
@@ -75,10 +79,16 @@ fn kept_as(latest_stored_s: i64, now_s: i64, settings: &IngestorSettings) -> Opt
     }
 }
 
-/// All but the last of each numbering, because its name says where to go on.
+/// All but the last of each numbering, because their names say where to go on.
 fn removable(segments: &[SegmentMeta]) -> impl Iterator<Item = &SegmentMeta> {
-    let pairs = segments.windows(2).filter(|pair| pair[0].name.numbering() == pair[1].name.numbering());
-    pairs.map(|pair| &pair[0])
+    let mut last: HashMap<(u32, i64), u64> = HashMap::new();
+    for SegmentMeta { name, .. } in segments {
+        let last = last.entry(name.numbering()).or_default();
+        *last = name.last_sequence.max(*last);
+    }
+    segments
+        .iter()
+        .filter(move |segment| last.get(&segment.name.numbering()) != Some(&segment.name.last_sequence))
 }
 
 fn oldest<'a>(

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::*;
-use crate::segment::SCHEMA_VERSION;
+use crate::segment::{SCHEMA_VERSION, Shard};
 
 const HOUR_S: i64 = 3600;
 
@@ -18,6 +18,7 @@ fn hour(number: u8, level: Level) -> SegmentMeta {
         last_sequence: sequence + 9,
         first_stored_s: i64::from(number) * HOUR_S,
         schema_version: SCHEMA_VERSION,
+        shard: Shard::WHOLE,
     };
     SegmentMeta { name, rows: 10, bytes: 100 }
 }
@@ -75,8 +76,7 @@ fn where_there_is_too_much_samples_go_first_then_minutes_then_the_oldest() {
         enforce_size_limit(&hours(levels), &IngestorSettings { max_history_bytes: 350, ..keep(1, 1) })
     };
     let (rollup, minute, day) = (Level::Rollup, Level::Minute, Level::Day);
-    let downsample =
-        |number, from, level| Some(SizeStep::Downsample(Plan { level, sources: vec![hour(number, from)] }));
+    let downsample = |number, from, level| Some(SizeStep::Downsample(Plan::of(level, &[hour(number, from)])));
     assert_eq!(full(&[rollup, minute, day]), None);
     assert_eq!(full(&[rollup, minute, day, Level::Hour]), downsample(2, day, minute));
     assert_eq!(full(&[rollup, minute, minute, Level::Fresh]), downsample(1, minute, rollup));

@@ -16,13 +16,14 @@ use askama::Template;
 use fleetps_nats::{HostName, error_chain};
 
 use super::{
-    plan::{Plan, next_merge},
+    plan::{Limits, Plan, next_merge},
     stored::StoredTimes,
 };
 use crate::{
     catalog::SegmentMeta,
     catalog::{Rows, attach_one, relation},
     segment::{Level, SegmentName, open_engine},
+    settings::IngestorSettings,
     template::render,
 };
 
@@ -108,11 +109,12 @@ pub(super) struct Shares {
 struct Taken {
     /// The largest parts, in bytes.
     most: Vec<(HostName, u64)>,
+    /// How many hosts there are, if its shard has its part of them.
     hosts: usize,
 }
 
 impl Shares {
-    /// The step that makes room at the cost of hosts above their share of `limit`; nothing where everything fits, or
+    /// The step that makes room at the cost of hosts above their share of the limit; nothing where everything fits, or
     /// where these hosts have no more to give. Segments that are not counted yet are read for it; fresh ones among the
     /// `mergeable` may be merged for it.
     pub(super) fn next_task(
@@ -120,8 +122,9 @@ impl Shares {
         folder: &Path,
         segments: &[SegmentMeta],
         mergeable: &[SegmentMeta],
-        limit: u64,
+        settings: &IngestorSettings,
     ) -> Option<ShareStep> {
+        let limit = settings.max_history_bytes;
         let total: u64 = segments.iter().map(|segment| segment.bytes).sum();
         if total <= limit {
             if self.reckoned.is_some_and(|reckoned| reckoned.elapsed() > SAID_FOR) {
@@ -135,7 +138,8 @@ impl Shares {
             return None;
         }
         // Fresh segments are merged before they can be trimmed.
-        let merge = || Some(ShareStep::Merge(next_merge(mergeable, i64::MIN, MERGE_FRESH)?));
+        let limits = Limits { fresh_count: MERGE_FRESH, ..Limits::from(settings) };
+        let merge = || Some(ShareStep::Merge(next_merge(mergeable, i64::MIN, limits)?));
         self.next_trim(segments).map(ShareStep::Trim).or_else(merge)
     }
 
@@ -261,7 +265,7 @@ fn reckon(folder: &Path, segment: &SegmentMeta) -> duckdb::Result<Taken> {
     let bytes = |rows: u64| (rows as f64 / all.max(1) as f64 * segment.bytes as f64) as u64;
     let most = found.iter().take(MAX_HOSTS);
     let most = most.filter_map(|(host, rows)| Some((host.parse().ok()?, bytes(*rows)))).collect();
-    Ok(Taken { most, hosts: found.len() })
+    Ok(Taken { most, hosts: found.len() * usize::from(segment.name.shard.count()) })
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! Which hosts are above their share, and which rows go first, on literals.
 
 use super::*;
-use crate::segment::SCHEMA_VERSION;
+use crate::segment::{SCHEMA_VERSION, Shard};
 
 fn host(name: &str) -> HostName {
     name.parse().unwrap()
@@ -17,6 +17,7 @@ fn segment(number: u8, level: Level, taken: &[(&str, u64)]) -> (SegmentMeta, Tak
         last_sequence: u64::from(number) + 1,
         first_stored_s: i64::from(number) * 3600,
         schema_version: SCHEMA_VERSION,
+        shard: Shard::WHOLE,
     };
     let bytes = taken.iter().map(|(_, bytes)| bytes).sum();
     let most = taken.iter().map(|(name, bytes)| (host(name), *bytes)).collect();

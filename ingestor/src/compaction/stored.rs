@@ -66,7 +66,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::segment::{Level, SCHEMA_VERSION};
+    use crate::segment::{Level, SCHEMA_VERSION, Shard};
 
     fn stored(times: &[i64]) -> Vec<i64> {
         let segment = |(number, first_stored_s): (u64, &i64)| SegmentMeta {
@@ -78,6 +78,7 @@ mod tests {
                 last_sequence: number,
                 first_stored_s: *first_stored_s,
                 schema_version: SCHEMA_VERSION,
+                shard: Shard::WHOLE,
             },
             rows: 1,
             bytes: 1,

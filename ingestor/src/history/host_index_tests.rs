@@ -5,7 +5,7 @@ use std::{cmp::Reverse, collections::BTreeSet};
 use fastrand::Rng;
 
 use super::*;
-use crate::segment::{Level, SegmentName};
+use crate::segment::{Level, SegmentName, Shard};
 
 /// Histories that are tried.
 const HISTORIES: u64 = 300;
@@ -32,6 +32,7 @@ fn segment(number: u64, at_us: i64, are_clocks_right: bool, rng: &mut Rng) -> Ar
         last_sequence: number,
         first_stored_s: at_us / 10,
         schema_version: 4,
+        shard: Shard::WHOLE,
     };
     let mut ranges = |_: usize| {
         let off_us = if are_clocks_right { 0 } else { rng.i64(-40..40) };

@@ -1,6 +1,6 @@
 //! Since when the past is kept, and how finely.
 
-use std::sync::Arc;
+use std::{collections::HashMap, sync::Arc};
 
 use super::Resolution;
 use crate::catalog::SegmentIndex;
@@ -24,7 +24,18 @@ pub(super) fn kept(segments: &[Arc<SegmentIndex>]) -> Kept {
     let mut in_order: Vec<&SegmentIndex> = segments.iter().map(Arc::as_ref).collect();
     in_order.sort_unstable_by_key(|segment| segment.name.first_stored_s);
     let since = |resolution: Resolution| {
-        let finer = in_order.iter().rev().take_while(|segment| segment.resolution() <= resolution);
+        // Shards of one time may be kept differently for a while, and do not end together.
+        let mut coarser_to: HashMap<(u32, i64), u64> = HashMap::new();
+        for segment in in_order.iter().filter(|segment| segment.resolution() > resolution) {
+            let to = coarser_to.entry(segment.name.numbering()).or_default();
+            *to = segment.name.last_sequence.max(*to);
+        }
+        let is_finer = |segment: &&&SegmentIndex| {
+            let coarser_to = coarser_to.get(&segment.name.numbering());
+            segment.resolution() <= resolution
+                && coarser_to.is_none_or(|to| segment.name.first_sequence > *to)
+        };
+        let finer = in_order.iter().rev().take_while(is_finer);
         finer.last().map(|segment| segment.name.first_stored_s.saturating_mul(1_000_000))
     };
     Kept {

@@ -10,7 +10,8 @@
 //! segments and perhaps a temporary file, which the next start removes.
 //!
 //! **The names are the manifest.** The ingestor resumes after the highest sequence in a name. A segment whose range lies
-//! inside another's is ignored, so a merge takes effect with its one rename.
+//! inside another's is ignored, so a merge takes effect with its one rename. A large fleet's segments are divided by hosts
+//! into `shard`s, each a segment of its own; the merge that divides takes effect with its last rename (`current`).
 //!
 //! **A segment that cannot be read is left out**, named with the reason, and retried (`fault`). It covers nothing
 //! meanwhile, so its sources take its place where they still exist. The position in the stream is still taken from its
@@ -23,6 +24,7 @@
 
 mod attach;
 mod columns;
+mod current;
 mod fault;
 mod file;
 mod level;
@@ -32,12 +34,14 @@ mod resolution;
 mod row_counts;
 mod rows;
 mod seal;
+mod shard;
 mod spans;
 mod strings;
 mod verify;
 mod verify_log;
 
 pub(crate) use attach::{attach_file, attach_segment, attach_statement, detach_statement, file_bytes};
+pub(crate) use current::Resolved;
 pub use fault::Fault;
 pub use file::{FileError, FolderError};
 pub(crate) use file::{
@@ -45,12 +49,13 @@ pub(crate) use file::{
     publish_segment, quote_identifier, quote_text,
 };
 pub use level::Level;
-pub use name::{FIRST_IMPORTED_PARTITION, SegmentName, current_and_covered};
+pub use name::{FIRST_IMPORTED_PARTITION, SegmentName};
 pub(crate) use name::{TIME_FORMAT, parse_time};
 pub use resolution::Resolution;
 pub(crate) use row_counts::RowCounts;
 pub use rows::SegmentRows;
 pub use seal::{SealError, seal};
+pub use shard::Shard;
 pub(crate) use verify::{verify_file, verify_segment};
 pub(crate) use verify_log::VerifyLog;
 
@@ -92,8 +97,15 @@ pub const SCHEMA_VERSION: u32 = latest([
     complete_since(&FILESYSTEM),
     complete_since(&INTERFACE),
 ]);
-/// Grows with every change of `schema.sql` itself.
+/// Grows with every change of `schema.sql` itself. Never to a version that has another meaning: 11 is
+/// [`SHARDS_SINCE_VERSION`].
 const TABLES_VERSION: u32 = 7;
+/// Since then, a segment may have some of the hosts alone. The tables are the same; but a version that knows no shards must
+/// not take one for the whole, and to it these segments are of a later version.
+pub(crate) const SHARDS_SINCE_VERSION: u32 = 11;
+/// The version of segments that have some of the hosts. All others keep [`SCHEMA_VERSION`], so an earlier version reads on
+/// what a small fleet writes.
+pub const SHARDED_VERSION: u32 = latest([SCHEMA_VERSION, SHARDS_SINCE_VERSION]);
 /// Since then, a segment has the interfaces of hosts.
 pub(crate) const INTERFACES_SINCE_VERSION: u32 = 7;
 /// Since then, a segment has the events of its messages. Those of before are told by its samples (`history::events`).

@@ -1,15 +1,15 @@
 //! The name of a segment, which says all that is needed to find, order and replace it.
 //!
 //! `<level>-p<partition>-<epoch>-<first sequence>-<last sequence>-<time of the first>-v<schema version>.duckdb`, as in
-//! `fresh-p000-1763712000-000000000001-000000000050-20261121T083000Z-v3.duckdb`; without the last where that is 1.
-//! Zero-padded, so that names of one level sort in the order of the stream. Anything that does not read back as exactly
-//! itself is no segment.
+//! `fresh-p000-1763712000-000000000001-000000000050-20261121T083000Z-v3.duckdb`; without the last where that is 1. Behind
+//! the version stands which hosts it has, unless it has all: `…-v11-03of08.duckdb`. Zero-padded, so that names of one level
+//! sort in the order of the stream. Anything that does not read back as exactly itself is no segment.
 
-use std::{cmp::Reverse, fmt};
+use std::fmt;
 
 use jiff::Timestamp;
 
-use super::{EVENTS_SINCE_VERSION, Level, SCHEMA_VERSION};
+use super::{EVENTS_SINCE_VERSION, Level, SCHEMA_VERSION, SHARDED_VERSION, SHARDS_SINCE_VERSION, Shard};
 
 /// The suffix of every segment's name.
 const EXTENSION: &str = ".duckdb";
@@ -39,6 +39,8 @@ pub struct SegmentName {
     pub first_stored_s: i64,
     /// Which tables and columns are in it, as [`super::SCHEMA_VERSION`] counts.
     pub schema_version: u32,
+    /// The hosts that it has.
+    pub shard: Shard,
 }
 
 impl SegmentName {
@@ -57,9 +59,11 @@ impl SegmentName {
             schema_version: parts
                 .next()
                 .map_or(Some(1), |version| version.strip_prefix('v')?.parse().ok())?,
+            shard: parts.next().map_or(Some(Shard::WHOLE), Shard::parse)?,
         };
         let ordered = name.first_sequence >= 1 && name.first_sequence <= name.last_sequence;
-        (ordered && name.to_string() == file_name).then_some(name)
+        let may_be_divided = name.shard.is_whole() || name.schema_version >= SHARDS_SINCE_VERSION;
+        (ordered && may_be_divided && name.to_string() == file_name).then_some(name)
     }
 
     /// Reads the name of a segment that a later version wrote; `None` when it is none. Its level may be unknown here, and
@@ -73,7 +77,9 @@ impl SegmentName {
         let first_six: Vec<&str> = parts.by_ref().take(6).collect();
         // As a name of this version with the longest span, so that every part is read in one way.
         let as_known = format!("{}-{}{EXTENSION}", Level::Rollup.as_str(), first_six.join("-"));
-        let name = Self::parse(&as_known).filter(|name| is_word && name.schema_version > SCHEMA_VERSION)?;
+        let is_divided = parts.next().is_some_and(|more| Shard::parse(more).is_some());
+        let latest = if is_divided { SHARDED_VERSION } else { SCHEMA_VERSION };
+        let name = Self::parse(&as_known).filter(|name| is_word && name.schema_version > latest)?;
         Some(Self { level: known.unwrap_or(Level::Rollup), ..name })
     }
 
@@ -97,11 +103,23 @@ impl SegmentName {
         self.partition >= FIRST_IMPORTED_PARTITION
     }
 
-    /// Whether some sequence is in both.
+    /// Whether both may have rows of the same host and sequence.
     pub fn overlaps(&self, other: &Self) -> bool {
+        self.touches(other) && self.shard.bits() & other.shard.bits() != 0
+    }
+
+    /// Whether some sequence is in both ranges of the stream.
+    pub(super) fn touches(&self, other: &Self) -> bool {
         self.numbering() == other.numbering()
             && self.first_sequence <= other.last_sequence
             && other.first_sequence <= self.last_sequence
+    }
+
+    /// Whether its range of the stream has every sequence of the other's.
+    pub(super) fn reaches_over(&self, other: &Self) -> bool {
+        self.numbering() == other.numbering()
+            && self.first_sequence <= other.first_sequence
+            && other.last_sequence <= self.last_sequence
     }
 
     /// The latest time at which the broker can have taken the last message: a segment holds messages of one hour, day
@@ -128,7 +146,11 @@ impl SegmentName {
 
     /// The version of a segment that is made of this one: the latest, but never one that has events where this has none.
     pub(crate) fn version_when_written_again(&self) -> u32 {
-        if self.has_events() { SCHEMA_VERSION } else { EVENTS_SINCE_VERSION - 1 }
+        match (self.has_events(), self.shard.is_whole()) {
+            (false, _) => EVENTS_SINCE_VERSION - 1,
+            (true, true) => SCHEMA_VERSION,
+            (true, false) => SHARDED_VERSION,
+        }
     }
 
     /// The name without the extension: what the file is called once it is attached.
@@ -158,33 +180,15 @@ impl fmt::Display for SegmentName {
                 .unwrap_or(Timestamp::UNIX_EPOCH)
                 .strftime(TIME_FORMAT),
         )?;
-        match self.schema_version {
-            // The names of the first did not say it.
-            1 => formatter.write_str(EXTENSION),
-            version => write!(formatter, "-v{version}{EXTENSION}"),
+        // The names of the first did not say it.
+        if self.schema_version > 1 || !self.shard.is_whole() {
+            write!(formatter, "-v{}", self.schema_version)?;
         }
+        if !self.shard.is_whole() {
+            write!(formatter, "-{}", self.shard)?;
+        }
+        formatter.write_str(EXTENSION)
     }
-}
-
-/// Sorts names into the order of the stream and takes out those that lie inside another: the rest covers every sequence
-/// once. Returns (current, covered).
-pub fn current_and_covered(mut names: Vec<SegmentName>) -> (Vec<SegmentName>, Vec<SegmentName>) {
-    // Of two with the same range, the higher level comes first and covers the other; of two of one level, the rewritten
-    // one.
-    names.sort_unstable_by_key(|name| {
-        let replaces = Reverse((name.last_sequence, name.level, name.first_stored_s));
-        (name.numbering(), name.first_sequence, replaces)
-    });
-    let mut covered_to: Option<((u32, i64), u64)> = None;
-    names.into_iter().partition(|name| {
-        let is_covered = covered_to.is_some_and(|(numbering, last_sequence)| {
-            numbering == name.numbering() && name.last_sequence <= last_sequence
-        });
-        if !is_covered {
-            covered_to = Some((name.numbering(), name.last_sequence));
-        }
-        !is_covered
-    })
 }
 
 #[cfg(test)]
@@ -202,6 +206,7 @@ mod tests {
             last_sequence,
             first_stored_s: 1_763_713_800,
             schema_version: 2,
+            shard: Shard::WHOLE,
         }
     }
 
@@ -245,52 +250,59 @@ mod tests {
     }
 
     #[test]
-    fn a_segment_inside_another_is_covered() {
-        let hour = name(Level::Hour, 1, 100);
-        let (first, last) = (name(Level::Fresh, 1, 50), name(Level::Fresh, 51, 100));
-        let next = name(Level::Fresh, 101, 120);
-        let (current, covered) = current_and_covered(vec![next, last, hour, first]);
-        assert_eq!(current, [hour, next]);
-        assert_eq!(covered, [first, last]);
+    fn a_shard_stands_behind_the_version_of_those_that_may_have_one() {
+        let text = "hour-p000-1763712000-000000000001-000000000050-20251121T083000Z-v11-03of08.duckdb";
+        let shard = Shard::new(2, 8).unwrap();
+        let divided = SegmentName { schema_version: 11, shard, ..name(Level::Hour, 1, 50) };
+        assert_eq!((divided.to_string(), SegmentName::parse(text)), (text.to_owned(), Some(divided)));
+        assert_eq!(SegmentName::parse_damaged(&format!("{text}.damaged")), Some(divided));
+        assert_eq!(divided.alias(), text.trim_end_matches(".duckdb"));
+        for other in ["-v10-03of08", "-v11-3of8", "-v11-03of08-03of08", "-v11-01of01", "-03of08"] {
+            assert_eq!(SegmentName::parse(&text.replace("-v11-03of08", other)), None, "{other}");
+        }
     }
 
     #[test]
-    fn of_the_same_range_the_higher_level_stays() {
-        let (fresh, hour) = (name(Level::Fresh, 1, 50), name(Level::Hour, 1, 50));
-        assert_eq!(current_and_covered(vec![fresh, hour]), (vec![hour], vec![fresh]));
+    fn a_later_version_is_known_whatever_stands_behind_it() {
+        let whole = name(Level::Hour, 1, 50);
+        let text = |end: &str| whole.to_string().replace("-v2", end);
+        let newer = |end: &str| SegmentName::parse_newer(&text(end)).map(|name| name.schema_version);
+        assert_eq!((newer("-v99"), newer("-v99-03of08"), newer("-v99-zstd")), (Some(99), Some(99), Some(99)));
+        // As a version that writes none would see it.
+        let next = format!("-v{}", SCHEMA_VERSION + 1);
+        assert_eq!(newer(&next), Some(SCHEMA_VERSION + 1));
+        let own = format!("-v{SHARDED_VERSION}-03of08");
+        assert_eq!((newer("-v2"), newer(&own), newer("-v2-03of08")), (None, None, None));
+        assert!(SegmentName::parse(&text(&own)).is_some());
     }
 
     #[test]
-    fn of_the_same_range_and_level_the_one_that_was_written_again_stays() {
-        let day = name(Level::Day, 1, 50);
-        let again = day.written_again();
-        assert_eq!(current_and_covered(vec![day, again]), (vec![again], vec![day]));
-        assert_eq!(current_and_covered(vec![again, day]), (vec![again], vec![day]));
-    }
-
-    #[test]
-    fn another_epoch_or_partition_covers_nothing() {
-        let fresh = name(Level::Fresh, 1, 50);
-        let other_epoch = SegmentName { epoch_s: 1_763_712_001, ..name(Level::Hour, 1, 100) };
-        let other_partition = SegmentName { partition: 1, ..name(Level::Hour, 1, 100) };
-        let (current, covered) = current_and_covered(vec![fresh, other_epoch, other_partition]);
-        assert_eq!((current.len(), covered.len()), (3, 0));
+    fn what_is_written_again_has_the_version_of_its_kind() {
+        let of = |schema_version, shard| {
+            SegmentName { schema_version, shard, ..name(Level::Hour, 1, 50) }.written_again().schema_version
+        };
+        assert_eq!(of(SCHEMA_VERSION, Shard::WHOLE), SCHEMA_VERSION);
+        assert_eq!(of(SHARDED_VERSION, Shard::new(2, 8).unwrap()), SHARDED_VERSION);
+        assert_eq!(of(2, Shard::WHOLE), EVENTS_SINCE_VERSION - 1);
     }
 
     proptest! {
         #[test]
         fn any_name_reads_back(level in 0_usize..5, partition: u32, epoch_s in 0_i64..9_999_999_999,
-            first_sequence in 1_u64..u64::MAX / 2, more: u32, first_stored_s in 0_i64..200_000_000_000, schema_version: u32) {
+            first_sequence in 1_u64..u64::MAX / 2, more: u32, first_stored_s in 0_i64..200_000_000_000, schema_version: u32,
+            count in 0_u32..7, number: u8) {
             let last_sequence = first_sequence + u64::from(more);
             let level = Level::ALL[level];
+            let count = if schema_version < SHARDS_SINCE_VERSION { 1 } else { 1 << count };
+            let shard = Shard::new(number % count, count).unwrap();
             let name = SegmentName {
-                level, partition, epoch_s, first_sequence, last_sequence, first_stored_s, schema_version
+                level, partition, epoch_s, first_sequence, last_sequence, first_stored_s, schema_version, shard
             };
             prop_assert_eq!(SegmentName::parse(&name.to_string()), Some(name));
         }
 
         #[test]
-        fn any_text_is_refused_or_reads_back(text in "(fresh|hour)-p[0-9]{0,4}(-[0-9]{0,13}){3}-[0-9TZ]{0,17}(-v[0-9]{0,3})?\\.duckdb") {
+        fn any_text_is_refused_or_reads_back(text in "(fresh|hour)-p[0-9]{0,4}(-[0-9]{0,13}){3}-[0-9TZ]{0,17}(-v[0-9]{0,3})?(-[0-9]{1,2}of[0-9]{1,2})?\\.duckdb") {
             if let Some(name) = SegmentName::parse(&text) {
                 prop_assert_eq!(name.to_string(), text);
             }

@@ -11,7 +11,7 @@ use fleetps_nats::{
     snapshot::{FilesystemSample, HostInfo, InterfaceSample, Process},
 };
 
-use super::{Level, SCHEMA_VERSION, SegmentName, process_row::ProcessRow, strings::Strings};
+use super::{Level, SCHEMA_VERSION, SegmentName, Shard, process_row::ProcessRow, strings::Strings};
 use crate::{
     events::{Event, StreamClock},
     fields::StoredFigures,
@@ -286,6 +286,7 @@ impl SegmentRows {
             last_sequence: self.last_sequence,
             first_stored_s: self.first_stored_us.max(0) / 1_000_000,
             schema_version: SCHEMA_VERSION,
+            shard: Shard::WHOLE,
         }
     }
 }

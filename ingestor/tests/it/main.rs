@@ -30,6 +30,7 @@ mod readers;
 mod ready_made_library;
 mod refusals;
 mod scrubbing;
+mod shards;
 mod shares;
 mod spans;
 mod streams;
