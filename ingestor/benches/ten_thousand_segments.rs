@@ -126,7 +126,7 @@ fn ms(time: Duration) -> f64 {
 /// Of this process, in MiB.
 fn resident_mib() -> u64 {
     let statm = fs::read_to_string("/proc/self/statm").unwrap_or_default();
-    statm.split(' ').nth(1).and_then(|pages| pages.parse::<u64>().ok()).unwrap_or_default() * 4096 >> 20
+    (statm.split(' ').nth(1).and_then(|pages| pages.parse::<u64>().ok()).unwrap_or_default() * 4096) >> 20
 }
 
 /// Segments that this process has open.

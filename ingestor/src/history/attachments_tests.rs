@@ -271,7 +271,7 @@ impl Changer {
     /// As an ingestor does that writes its log.
     fn tell(&self, sources: &[SegmentName], name: SegmentName) {
         if let Some(catalog) = &self.catalog {
-            catalog.replace(sources, name, 1).unwrap();
+            catalog.replace(sources, &[(name, 1)]).unwrap();
         }
     }
 

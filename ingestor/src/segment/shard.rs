@@ -14,7 +14,7 @@ pub struct Shard {
 impl Shard {
     /// Every host.
     pub const WHOLE: Self = Self { count: 1, number: 0 };
-    /// The most shards: as many as an integer has bits ([`Shard::bits`]).
+    /// The most shards: as many as an integer has bits.
     pub const MAX_COUNT: u8 = 64;
 
     /// Shard `number`, from 0, of `count`; `None` where that is none.

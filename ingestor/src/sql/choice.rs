@@ -110,13 +110,14 @@ impl Choice {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::segment::Level;
+    use crate::segment::{Level, Shard};
 
     const DAY_S: i64 = 86_400;
 
     /// A fresh segment an hour, from the first on.
     fn hours(count: i64) -> Vec<SegmentFile> {
         let name = |hour: i64| SegmentName {
+            shard: Shard::WHOLE,
             level: Level::Hour,
             partition: 0,
             epoch_s: 0,

@@ -13,6 +13,7 @@ use super::{
     helper::{Turn, is_run},
     scene::{Scene, last_words, states, victim},
 };
+use crate::ingest::until;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_command_goes_its_way_and_each_step_is_shown_and_audited_with_who_and_why() {
@@ -60,8 +61,9 @@ async fn how_a_unit_is_is_asked_of_its_host_and_neither_signed_nor_audited() {
         main_pid: Some(42),
         detail: "result success".to_owned(),
     };
-    let (status, answer) = web.ask("GET", url, &Value::Null).await;
-    assert_eq!(status, StatusCode::OK, "{answer}");
+    // Once the broker has passed on that it listens.
+    until("the host is there", async || web.ask("GET", url, &Value::Null).await.0 == StatusCode::OK).await;
+    let (_, answer) = web.ask("GET", url, &Value::Null).await;
     let expected = json!({"host": "web-01", "unit": "nginx.service", "exists": true, "state": "active (running)",
         "since": "2023-11-14T22:13:20.000000Z", "main_pid": 42, "detail": "result success"});
     assert_eq!(answer, expected);

@@ -23,6 +23,9 @@ use crate::{
     time::floor_ms,
 };
 
+/// A process with its identity, and since when it was this, in µs since 1970 UTC.
+type SeenProcess = (Key, (i64, Process));
+
 /// The spans of a host's processes between two moments.
 #[derive(Template)]
 #[template(path = "history/read_ahead/spans.sql")]
@@ -290,15 +293,12 @@ impl Part<'_> {
     }
 
     /// The processes that were seen meanwhile, without figures.
-    fn processes(&self) -> Result<Vec<(Key, (i64, Process))>, HistoryError> {
+    fn processes(&self) -> Result<Vec<SeenProcess>, HistoryError> {
         self.processes_with(&fields::facts_with_places().collect::<Vec<_>>())
     }
 
     /// The same with these facts and no others, each with its place in the model's list.
-    pub(super) fn processes_with(
-        &self,
-        facts: &[(usize, &Field)],
-    ) -> Result<Vec<(Key, (i64, Process))>, HistoryError> {
+    pub(super) fn processes_with(&self, facts: &[(usize, &Field)]) -> Result<Vec<SeenProcess>, HistoryError> {
         let read = facts.iter().map(|(_, field)| *field).collect();
         let sql = ProcessesSql { process_history: &self.relation("process_history")?, facts: read };
         Ok(self.rows(&sql, Some(self.limits.texts), |row| rows::process(row, facts))?)

@@ -210,11 +210,11 @@ mod tests {
         let processes = whole.processes.iter().map(kept).collect();
         assert_eq!(some, Snapshot { processes, ..whole });
         // Every column is cut out as it is kept.
-        for place in 0..PROCESS.len() {
+        for (place, field) in PROCESS.iter().enumerate() {
             let some = decoder.decode_taken(&message, Sent::default(), Some(&Columns::of([place]))).unwrap();
             let whole = snapshot();
             assert!(some.processes.iter().zip(&whole.processes).all(|(some, whole)| {
-                PROCESS[place].name == "start_ticks" || some.value(place) == whole.value(place)
+                field.name == "start_ticks" || some.value(place) == whole.value(place)
             }));
         }
     }
