@@ -20,6 +20,9 @@ pub enum NotLooked {
     /// The broker has not answered yet, or there is none.
     #[error("hosts cannot be asked yet")]
     NotKnown,
+    /// The broker was there, and is not.
+    #[error("{}", NoAnswer::BrokerAway)]
+    BrokerAway,
     /// The host is not there, or says nothing.
     #[error("{0}")]
     NoAnswer(String),
@@ -35,7 +38,12 @@ pub enum NotLooked {
 
 impl From<NoAnswer> for NotLooked {
     fn from(error: NoAnswer) -> Self {
-        Self::NoAnswer(error.to_string())
+        match error {
+            NoAnswer::BrokerAway => Self::BrokerAway,
+            NoAnswer::NotThere | NoAnswer::Silent | NoAnswer::Unreadable(_) => {
+                Self::NoAnswer(error.to_string())
+            }
+        }
     }
 }
 

@@ -209,12 +209,13 @@ fn check_count(count: usize) -> Result<(), Refusal> {
 impl From<NotLooked> for Refusal {
     fn from(error: NotLooked) -> Self {
         let (status, hint) = match &error {
-            NotLooked::NotKnown => (
+            NotLooked::NotKnown | NotLooked::BrokerAway => (
                 StatusCode::SERVICE_UNAVAILABLE,
                 "ask again in a second; a server without a broker asks none",
             ),
+            // This server works; it is the host that does not.
             NotLooked::NoAnswer(_) => (
-                StatusCode::SERVICE_UNAVAILABLE,
+                StatusCode::CONFLICT,
                 "ask again when the host is up; hosts answer where [control] of agent.toml is on",
             ),
             NotLooked::Refused { .. } => (StatusCode::CONFLICT, "docs/control.md says what a host allows"),

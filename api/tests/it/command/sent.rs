@@ -72,9 +72,9 @@ async fn how_a_unit_is_is_asked_of_its_host_and_neither_signed_nor_audited() {
     assert_eq!((&answer["exists"], &answer["state"]), (&json!(false), &Value::Null), "{answer}");
     // One that does not answer, one that does not let itself be asked, one that is unknown, and what is no unit.
     host.directed(|_, _| Turn::Unanswered);
-    assert_eq!(web.ask("GET", url, &Value::Null).await.0, StatusCode::SERVICE_UNAVAILABLE);
+    assert_eq!(web.ask("GET", url, &Value::Null).await.0, StatusCode::CONFLICT);
     let (status, answer) = web.ask("GET", "/api/v1/hosts/web-02/units/nginx", &Value::Null).await;
-    assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE);
+    assert_eq!(status, StatusCode::CONFLICT);
     assert!(answer["error"].as_str().unwrap().contains("no agent"), "{answer}");
     host.directed(|_, _| Turn::Say(Box::new(Answer::refused(Reason::Off, ""))));
     let (status, answer) = web.ask("GET", url, &Value::Null).await;
