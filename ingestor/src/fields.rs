@@ -26,6 +26,34 @@ pub(crate) fn facts_with_places() -> impl Iterator<Item = (usize, &'static Field
     PROCESS.iter().enumerate().filter(|(_, field)| field.role == Role::Fact)
 }
 
+/// The places of the facts that each process has for itself. All others many processes have in common, which are of one program.
+pub(crate) const OWN_FACTS: [usize; 3] = [place("parent_pid"), place("container"), place("pod")];
+
+/// The facts of a program, each with its place in [`PROCESS`].
+pub(crate) fn program_facts_with_places() -> impl Iterator<Item = (usize, &'static Field)> + Clone {
+    FACTS
+        .iter()
+        .filter(|place| !OWN_FACTS.contains(place))
+        .filter_map(|place| Some((*place, PROCESS.get(*place)?)))
+}
+
+/// The place of a column in [`PROCESS`].
+const fn place(column: &str) -> usize {
+    let mut place = 0;
+    while place < PROCESS.len() && !is_same(PROCESS[place].column.as_bytes(), column.as_bytes()) {
+        place += 1;
+    }
+    place
+}
+
+const fn is_same(one: &[u8], other: &[u8]) -> bool {
+    let mut same = 0;
+    while same < one.len() && same < other.len() && one[same] == other[same] {
+        same += 1;
+    }
+    same == one.len() && same == other.len()
+}
+
 /// The figures of a process: stored for every span of samples.
 pub(crate) fn figures() -> impl Iterator<Item = &'static Field> + Clone {
     FIGURES.iter().filter_map(|place| PROCESS.get(*place))
@@ -113,12 +141,16 @@ pub(crate) fn same_figures() -> String {
     figures().map(same).collect::<Vec<_>>().join("\n        ")
 }
 
-/// The stored figures of one process; [`ABSENT`] for absent ones.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct StoredFigures([i64; FIGURES.len()]);
+/// The stored figures of one process, in half the memory where none is large: a segment of a large fleet has millions.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum StoredFigures {
+    Small([i32; FIGURES.len()]),
+    Large(Box<[i64; FIGURES.len()]>),
+}
 
-/// Stands for an absent figure. No field reaches it: counters are never negative.
+/// Stand for an absent figure. No field reaches them: counters are never negative, and nothing else that is stored is large.
 const ABSENT: i64 = i64::MIN;
+const ABSENT_SMALL: i32 = i32::MIN;
 
 impl StoredFigures {
     /// Packs the figures of a process, given all its values.
@@ -127,11 +159,32 @@ impl StoredFigures {
         for (slot, place) in stored.iter_mut().zip(FIGURES) {
             *slot = pack(&PROCESS[place], values[place]).unwrap_or(ABSENT);
         }
-        Self(stored)
+        let mut small = [ABSENT_SMALL; FIGURES.len()];
+        for (slot, value) in small.iter_mut().zip(stored) {
+            match i32::try_from(value) {
+                Ok(value) => *slot = value,
+                Err(_) if value == ABSENT => {}
+                Err(_) => return Self::Large(Box::new(stored)),
+            }
+        }
+        Self::Small(small)
+    }
+
+    /// The memory that they take besides their own.
+    pub(crate) fn more_bytes(&self) -> usize {
+        match self {
+            Self::Small(_) => 0,
+            Self::Large(stored) => size_of_val(&**stored),
+        }
     }
 
     fn get(&self, figure: usize) -> Option<i64> {
-        self.0.get(figure).copied().filter(|value| *value != ABSENT)
+        match self {
+            Self::Small(small) => {
+                small.get(figure).copied().filter(|value| *value != ABSENT_SMALL).map(i64::from)
+            }
+            Self::Large(stored) => stored.get(figure).copied().filter(|value| *value != ABSENT),
+        }
     }
 }
 
@@ -259,6 +312,26 @@ mod tests {
             Scale::UnitsOf(size) => Value::Integer(7 * i64::from(size)),
             Scale::Tenths => Value::Float(0.7),
             Scale::Ascii => Value::Letter('S'),
+        }
+    }
+
+    #[test]
+    fn a_process_has_its_parent_and_its_container_for_itself() {
+        assert_eq!(OWN_FACTS.map(|place| PROCESS[place].column), ["parent_pid", "container", "pod"]);
+        assert_eq!(OWN_FACTS.len() + program_facts_with_places().count(), facts().count());
+    }
+
+    #[test]
+    fn large_figures_are_kept_as_exactly_as_small_ones() {
+        let sectors = |place: usize| PROCESS[place].column == "read_bytes";
+        let read = FIGURES.iter().position(|place| sectors(*place)).unwrap();
+        for (kept, is_small) in [(0, true), (i64::from(i32::MAX), true), (1 << 31, false), (1 << 50, false)] {
+            let mut values = [Value::Absent; PROCESS.len()];
+            values[FIGURES[read]] = Value::Integer(kept * 512);
+            let stored = StoredFigures::of(&values);
+            let others = (0..FIGURES.len()).filter(|figure| stored.get(*figure).is_some()).count();
+            assert_eq!((stored.get(read), others), (Some(kept), 1));
+            assert_eq!(stored.more_bytes() == 0, is_small, "{kept}");
         }
     }
 

@@ -197,9 +197,14 @@ async fn run_parts(
     let message_decoder =
         MessageDecoder::new(settings.host_bytes_per_s).map_err(failed("unpacking"))?.with_standing(standing);
     let (published_in, published) = progress.channel(EVENTS, WAITING_EVENTS);
-    let Consuming { consumers, threads, decided, awaited } =
-        consume((numbering, settings.seal_rows), detector, segments_in, published_in, &progress)
-            .map_err(failed("a consumer of the stream"))?;
+    let Consuming { consumers, threads, decided, awaited } = consume(
+        (numbering, (settings.seal_rows, settings.seal_interval)),
+        detector,
+        segments_in,
+        published_in,
+        &progress,
+    )
+    .map_err(failed("a consumer of the stream"))?;
     let shared = (Arc::clone(&progress), Arc::clone(&clock));
     let collector =
         Collector::new((settings.partition, message_decoder), duplicates, letters_in, shared, consumers);

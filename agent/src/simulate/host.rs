@@ -92,7 +92,12 @@ impl Host {
             .map(|slot| {
                 let parent_pid = slot.parent.map(|parent| self.slots[parent].pid);
                 let process = slot.process(&self.programs[slot.program], parent_pid);
-                Process { start_ticks: self.ticks(process.started_at_us), ..process }
+                let start_ticks = self.ticks(process.started_at_us);
+                // As an agent works it out: whole ticks after the boot.
+                let after_us = start_ticks.and_then(|ticks| i64::try_from(ticks * TICK_US).ok());
+                let started_at_us =
+                    after_us.map_or(process.started_at_us, |us| self.machine.boot_at_us().saturating_add(us));
+                Process { start_ticks, started_at_us, ..process }
             })
             .collect()
     }

@@ -33,8 +33,8 @@ use crate::{
     },
 };
 
-/// By then everything is in the history: four times the interval at which it is sealed.
-const SEALED_AFTER_US: i64 = 120_000_000;
+/// By then everything is in the history: a large fleet is sealed every minute and a half, and that takes some seconds.
+const SEALED_AFTER_US: i64 = 240_000_000;
 
 /// The matches, and how complete they are.
 #[derive(Debug)]

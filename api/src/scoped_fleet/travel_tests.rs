@@ -105,5 +105,5 @@ fn without_the_stream_the_two_last_snapshots_that_are_held_answer_as_far_as_they
     assert_eq!(held_place(&sealed(180), &[170, 180], 185, 181), None);
     let unknown = SnapshotLookup::Nothing(NoSnapshot::UnknownHost);
     assert_eq!(held_place(&unknown, &[170, 180], 165, 181), Some(Ok((170, None, Some(180), true))));
-    assert_eq!(held_place(&unknown, &[170, 180], 10, 181), None);
+    assert_eq!(held_place(&unknown, &[170, 180], -80, 181), None);
 }

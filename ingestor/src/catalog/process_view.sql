@@ -4,7 +4,7 @@ SELECT host, boot_id, pid, start_ticks,
 FROM (
     SELECT host, boot_id, pid, start_ticks,
         -- As one value: a field by itself would skip NULL and show an older one.
-        arg_max(struct_pack(started_at, {{ fields::columns(fields::facts()) }}), last_seen) AS latest,
+        arg_max(struct_pack(started_at := started_at, {{ fields::columns(fields::facts()) }}), last_seen) AS latest,
         min(first_seen) AS first_seen, max(last_seen) AS last_seen
     FROM {{ processes }}
     GROUP BY host, boot_id, pid, start_ticks

@@ -15,7 +15,7 @@ use crate::{
     fields::{columns, columns_in, facts, figures},
     segment::{
         EVENTS_SINCE_VERSION, INTERFACES_SINCE_VERSION, SCHEMA_VERSION, SegmentName, TICKS_SINCE_VERSION,
-        attach_statement, quote_identifier, samples_sql, schema_in,
+        attach_statement, plain_schema_in, quote_identifier, samples_sql,
     },
     template::render,
 };
@@ -185,7 +185,7 @@ pub(crate) fn views_sql(tables: &[Tables]) -> String {
 
 /// The statements that attach the empty tables which every relation starts with.
 pub(crate) fn attach_empty() -> String {
-    format!("ATTACH IF NOT EXISTS ':memory:' AS {EMPTY};\n{}\n", schema_in(EMPTY))
+    format!("ATTACH IF NOT EXISTS ':memory:' AS {EMPTY};\n{}\n", plain_schema_in(EMPTY))
 }
 
 /// Whether relations of a segment need [`attach_empty`], because its version lacks columns.
@@ -203,6 +203,15 @@ pub(crate) fn relation<'a>(rows: Rows<'_>, segments: impl IntoIterator<Item = &'
         return format!("{}.{table}", only.catalog);
     }
     format!("({})", rows.select(&tables))
+}
+
+/// The same with exactly the columns of the latest version, as to copy them.
+pub(crate) fn columns_of_latest<'a>(
+    table: &str,
+    segments: impl IntoIterator<Item = &'a SegmentName>,
+) -> String {
+    let tables: Vec<Tables> = segments.into_iter().map(Tables::from).collect();
+    format!("({})", Rows::Of(table).select(&tables))
 }
 
 /// The query for all rows of `table`.

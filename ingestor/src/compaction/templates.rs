@@ -3,7 +3,7 @@
 use askama::Template;
 use fleetps_nats::model::host;
 
-use crate::fields;
+use crate::{fields, segment};
 
 /// What the new file is attached as.
 pub(super) const CATALOG: &str = "merging";

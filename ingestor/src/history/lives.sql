@@ -7,7 +7,7 @@ lives AS (
     FROM (
         SELECT host, boot_id, pid, start_ticks,
             -- As one value: a field by itself would skip NULL and show an older one.
-            arg_max(struct_pack(started_at, {{ fields::columns(fields::facts()) }}), last_seen) AS latest,
+            arg_max(struct_pack(started_at := started_at, {{ fields::columns(fields::facts()) }}), last_seen) AS latest,
             min(first_seen) AS first_seen, max(last_seen) AS last_seen
         FROM {{ process }} SEMI JOIN matching USING (host, boot_id, pid, start_ticks)
         GROUP BY host, boot_id, pid, start_ticks

@@ -69,7 +69,7 @@ impl Collector {
             Incoming::Lost { first, last } => {
                 self.consumers.iter_mut().for_each(|consumer| consumer.lose(first, last));
             }
-            Incoming::Seal => self.flush()?,
+            Incoming::Seal => self.consumers.iter_mut().try_for_each(|consumer| consumer.flush_if_due())?,
             Incoming::NewEpoch { epoch_s } => {
                 self.consumers.iter_mut().try_for_each(|consumer| consumer.begin_epoch(epoch_s))?;
                 self.duplicates.read_again();
@@ -132,7 +132,10 @@ impl Collector {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::mpsc::{Receiver, sync_channel};
+    use std::{
+        sync::mpsc::{Receiver, sync_channel},
+        time::Duration,
+    };
 
     use fleetps_nats::snapshot::Encoder;
 
@@ -162,7 +165,7 @@ mod tests {
         let mut consumers = others;
         consumers.push(Box::new(SegmentWriter::new(
             (0, 1_000),
-            1_000_000,
+            (1_000_000, Duration::ZERO),
             DecidedEvents::default(),
             segments_in,
         )));

@@ -49,7 +49,12 @@ pub(crate) trait SnapshotConsumer: Send {
         Ok(())
     }
 
-    /// Hands over the collected rows: some time has passed, or the stream is no longer read.
+    /// Takes note that the seal interval has passed, and flushes if what is collected should not wait for longer.
+    fn flush_if_due(&mut self) -> Result<(), Ended> {
+        self.flush()
+    }
+
+    /// Hands over the collected rows: the stream is no longer read.
     fn flush(&mut self) -> Result<(), Ended> {
         Ok(())
     }

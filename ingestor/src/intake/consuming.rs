@@ -4,6 +4,7 @@ use std::{
     io,
     sync::{Arc, mpsc::SyncSender},
     thread::JoinHandle,
+    time::Duration,
 };
 
 use tokio::sync::mpsc;
@@ -29,19 +30,19 @@ pub(crate) struct Consuming {
 }
 
 /// Starts the consumers: rows go to `segments`, events to `published`. `numbering` is the partition, and when its numbering
-/// began (s since 1970 UTC).
+/// began (s since 1970 UTC). `sealing` is how many rows, or how long a time, make a segment.
 ///
 /// # Errors
 /// When a thread cannot be started.
 pub(crate) fn consume(
-    (numbering, seal_rows): ((u32, i64), usize),
+    (numbering, sealing): ((u32, i64), (usize, Duration)),
     detector: Detector,
     segments: SyncSender<SegmentRows>,
     published: mpsc::Sender<Event>,
     progress: &Arc<Progress>,
 ) -> io::Result<Consuming> {
     let (decided, awaited) = (DecidedEvents::default(), Arc::new(Awaited::default()));
-    let rows = SegmentWriter::new(numbering, seal_rows, decided.clone(), segments);
+    let rows = SegmentWriter::new(numbering, sealing, decided.clone(), segments);
     let shared = (Arc::clone(&awaited), Arc::clone(progress));
     let events = EventWriter::new((detector, numbering.1), decided.clone(), published, shared);
     let (rows, writing) = Queued::start("rows", rows, Arc::clone(progress))?;

@@ -24,6 +24,7 @@ enum Call {
     Skip(StreamPosition, Skipped),
     Tick(StreamPosition),
     Lose(u64, u64),
+    FlushIfDue,
     Flush,
     BeginEpoch(i64),
 }
@@ -90,6 +91,7 @@ fn consume(mut consumer: impl SnapshotConsumer, calls: &Receiver<Call>, queued: 
                 consumer.lose(first, last);
                 consumer.flush_if_full()
             }
+            Call::FlushIfDue => consumer.flush_if_due(),
             Call::Flush => consumer.flush(),
             Call::BeginEpoch(epoch_s) => consumer.begin_epoch(epoch_s),
         };
@@ -114,6 +116,10 @@ impl SnapshotConsumer for Queued {
 
     fn lose(&mut self, first: u64, last: u64) {
         let _ = self.call(Call::Lose(first, last));
+    }
+
+    fn flush_if_due(&mut self) -> Result<(), Ended> {
+        self.call(Call::FlushIfDue)
     }
 
     fn flush(&mut self) -> Result<(), Ended> {

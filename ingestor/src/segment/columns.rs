@@ -1,11 +1,11 @@
 //! The rows of a segment as columns, in the order of `schema.sql`.
 
-use std::sync::Arc;
+use std::{collections::HashMap, sync::Arc};
 
 use arrow::{
     array::{
         ArrayRef, BooleanArray, Int64Array, StringArray, TimestampMicrosecondArray,
-        TimestampMillisecondArray, UInt32Array,
+        TimestampMillisecondArray, UInt16Array, UInt32Array,
     },
     error::ArrowError,
     record_batch::RecordBatch,
@@ -17,19 +17,21 @@ use fleetps_nats::{
         filesystem::FILESYSTEM,
         host::{AGENT, HOST, HOST_INFO},
         interface::INTERFACE,
-        process::FACTS,
     },
-    snapshot::{AgentCost, FilesystemSample, HostInfo, HostSample, InterfaceSample, Process},
+    snapshot::{AgentCost, FilesystemSample, HostInfo, HostSample, InterfaceSample},
 };
 
 use super::{
+    paced::{Pace, PacedSpan},
     process_row::{EarlierRow, ProcessRow},
-    rows::{FilesystemRow, GapRow, InfoRow, InterfaceRow, ProcessKey, SegmentRows, SnapshotRow},
-    spans::{CaptureRow, SpanRow},
+    programs::Facts,
+    rows::{FilesystemRow, GapRow, InfoRow, InterfaceRow, ProcessKey, RunRow, SegmentRows, SnapshotRow},
+    spans::CaptureRow,
+    started::{halves, start_us},
 };
 use crate::{
     events::{Event, EventProcess, EventProgram},
-    fields::{array, facts, figure_arrays},
+    fields::{array, facts_with_places, figure_arrays},
 };
 
 /// Rows laid out at a time: one row group of DuckDB. More would only take more memory.
@@ -87,9 +89,30 @@ fn columns<'a, R: 'a>(
 }
 
 impl SegmentRows {
-    /// When a process started by its host's clock: the same for all that is in the segment of it.
-    fn started_at_us(&self, key: &ProcessKey) -> Option<i64> {
-        self.processes.get(key).map(|row| row.process.started_at_us)
+    /// The columns of the identity of processes. When one started by its host's clock is the same for all that is in the segment
+    /// of it.
+    fn identity<'a>(&'a self, keys: impl Iterator<Item = &'a ProcessKey> + Clone) -> [Column; 6] {
+        let counted_from_us = |key: &ProcessKey| {
+            let started_at_us = self.processes.get(key)?.started_at_us;
+            Some(started_at_us.saturating_sub(start_us(key.start)))
+        };
+        [
+            ("host", text(keys.clone().map(|key| Some(self.names.text(key.host))))),
+            ("boot_id", text(keys.clone().map(|key| Some(self.names.text(key.boot))))),
+            ("pid", number(keys.clone().map(|key| Some(key.pid)))),
+            ("start_high", ticks(keys.clone().map(|key| Some(halves(key.start).0)))),
+            (
+                "start_low",
+                Arc::new(keys.clone().map(|key| Some(halves(key.start).1)).collect::<UInt16Array>()),
+            ),
+            ("ticks_from", start(keys.map(counted_from_us))),
+        ]
+    }
+
+    /// The columns of what processes are.
+    fn facts(&self, rows: impl Iterator<Item = Facts> + Clone) -> Vec<Column> {
+        let values = |place| rows.clone().map(move |facts| self.programs.value(facts, place, &self.names));
+        facts_with_places().map(|(place, field)| array(field, values(place))).collect()
     }
 
     pub(super) fn gap_batch(&self, rows: &[GapRow]) -> Result<RecordBatch, ArrowError> {
@@ -171,41 +194,27 @@ impl SegmentRows {
         &self,
         rows: &[(&ProcessKey, &ProcessRow)],
     ) -> Result<RecordBatch, ArrowError> {
-        let before = [
-            ("host", text(rows.iter().map(|(key, _)| Some(self.names.text(key.host))))),
-            ("boot_id", text(rows.iter().map(|(key, _)| Some(self.names.text(key.boot))))),
-            ("pid", number(rows.iter().map(|(key, _)| Some(key.pid)))),
-            ("start_ticks", ticks(rows.iter().map(|(key, _)| Some(key.start)))),
-            ("started_at", start(rows.iter().map(|(_, row)| Some(row.process.started_at_us)))),
-        ];
-        let processes = rows.iter().map(|(_, row)| &row.process);
-        let facts = columns(FACTS.into_iter().zip(facts()), processes, Process::value);
         let after = [
             ("first_seen", time(rows.iter().map(|(_, row)| row.first_seen_us))),
             ("last_seen", time(rows.iter().map(|(_, row)| row.last_seen_us))),
             ("facts_since", time(rows.iter().map(|(_, row)| row.facts_since_us))),
         ];
-        RecordBatch::try_from_iter(before.into_iter().chain(facts).chain(after))
+        let identity = self.identity(rows.iter().map(|(key, _)| *key));
+        let facts = self.facts(rows.iter().map(|(_, row)| row.facts));
+        RecordBatch::try_from_iter(identity.into_iter().chain(facts).chain(after))
     }
 
     pub(super) fn earlier_batch(
         &self,
         rows: &[(&ProcessKey, &EarlierRow)],
     ) -> Result<RecordBatch, ArrowError> {
-        let before = [
-            ("host", text(rows.iter().map(|(key, _)| Some(self.names.text(key.host))))),
-            ("boot_id", text(rows.iter().map(|(key, _)| Some(self.names.text(key.boot))))),
-            ("pid", number(rows.iter().map(|(key, _)| Some(key.pid)))),
-            ("start_ticks", ticks(rows.iter().map(|(key, _)| Some(key.start)))),
-            ("started_at", start(rows.iter().map(|(_, row)| Some(row.process.started_at_us)))),
-        ];
-        let processes = rows.iter().map(|(_, row)| &row.process);
-        let facts = columns(FACTS.into_iter().zip(facts()), processes, Process::value);
         let after = [
             ("facts_since", time(rows.iter().map(|(_, row)| row.facts_since_us))),
             ("last_seen", time(rows.iter().map(|(_, row)| row.last_seen_us))),
         ];
-        RecordBatch::try_from_iter(before.into_iter().chain(facts).chain(after))
+        let identity = self.identity(rows.iter().map(|(key, _)| *key));
+        let facts = self.facts(rows.iter().map(|(_, row)| row.facts));
+        RecordBatch::try_from_iter(identity.into_iter().chain(facts).chain(after))
     }
 
     pub(super) fn event_batch(&self, rows: &[&Event]) -> Result<RecordBatch, ArrowError> {
@@ -256,18 +265,34 @@ impl SegmentRows {
         ])
     }
 
-    pub(super) fn span_batch(&self, rows: &[SpanRow]) -> Result<RecordBatch, ArrowError> {
-        let before = [
-            ("host", text(rows.iter().map(|row| Some(self.names.text(row.key.host))))),
-            ("boot_id", text(rows.iter().map(|row| Some(self.names.text(row.key.boot))))),
-            ("pid", number(rows.iter().map(|row| Some(row.key.pid)))),
-            ("start_ticks", ticks(rows.iter().map(|row| Some(row.key.start)))),
-            ("started_at", start(rows.iter().map(|row| self.started_at_us(&row.key)))),
-            ("first_captured_at", time(rows.iter().map(|row| row.first_captured_at_us))),
-            ("last_captured_at", time(rows.iter().map(|row| row.last_captured_at_us))),
-            ("snapshots", number(rows.iter().map(|row| Some(row.snapshots())))),
+    /// The spans of hosts with these paces, by the numbers of the hosts.
+    pub(super) fn span_batch(
+        &self,
+        rows: &[RunRow],
+        paces: &HashMap<u32, Pace>,
+    ) -> Result<RecordBatch, ArrowError> {
+        // Every run is of a host that was captured.
+        let none = Pace { from_ms: 0, interval_ms: 1 };
+        let pace = |row: &RunRow| paces.get(&row.key.host).copied().unwrap_or(none);
+        let spans: Vec<(Pace, PacedSpan)> = rows
+            .iter()
+            .map(|row| {
+                let ms =
+                    (row.first_captured_at_us.div_euclid(1000), row.last_captured_at_us.div_euclid(1000));
+                (pace(row), pace(row).of_span(ms, row.snapshots))
+            })
+            .collect();
+        let whole = |of: fn(&(Pace, PacedSpan)) -> i64| ticks(spans.iter().map(|span| Some(of(span))));
+        let after = [
+            ("captured_from_ms", whole(|(pace, _)| pace.from_ms)),
+            ("interval_ms", whole(|(pace, _)| pace.interval_ms)),
+            ("intervals", whole(|(_, span)| span.intervals)),
+            ("late_ms", whole(|(_, span)| span.late_ms)),
+            ("longer_ms", whole(|(_, span)| span.longer_ms)),
+            ("snapshots", number(rows.iter().map(|row| Some(row.snapshots)))),
         ];
         let figures = figure_arrays(rows.iter().map(|row| &row.figures));
-        RecordBatch::try_from_iter(before.into_iter().chain(figures))
+        let identity = self.identity(rows.iter().map(|row| &row.key));
+        RecordBatch::try_from_iter(identity.into_iter().chain(after).chain(figures))
     }
 }

@@ -6,7 +6,7 @@ use super::Resolution;
 /// the earlier.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Level {
-    /// As sealed from the stream, about half a minute.
+    /// As sealed from the stream: half a minute, or three times that of a large fleet.
     Fresh,
     /// Merged within one hour.
     Hour,

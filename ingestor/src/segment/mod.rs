@@ -1,9 +1,10 @@
 //! Segments: the files that the history consists of.
 //!
 //! A segment is a DuckDB file with the tables of `schema.sql` and a name (`name`) that says which sequences of the
-//! stream it holds. `rows` collects what goes into one (`strings` keeps what repeats), `columns` lays it out for DuckDB,
-//! `seal` makes the file. A process is stored as `spans` in which nothing changed, in other units than it is read in:
-//! `fields::packed_figures` packs rows that come from other segments.
+//! stream it holds. `rows` collects what goes into one (`strings` and `programs` keep what repeats), `columns` lays it out for
+//! DuckDB, `seal` makes the file. A process is stored as `spans` in which nothing changed, in other units than it is read in:
+//! `fields::packed_figures` packs rows that come from other segments. What many processes are is stored once, and starts and captures are
+//! stored so that they pack well (`started`, `paced`).
 //!
 //! **A segment with its final name is complete and never written again.** It is written under a temporary name,
 //! checkpointed, synced to disk and renamed, and the folder is synced. So after any crash the folder holds whole
@@ -29,13 +30,16 @@ mod fault;
 mod file;
 mod level;
 mod name;
+mod paced;
 mod process_row;
+mod programs;
 mod resolution;
 mod row_counts;
 mod rows;
 mod seal;
 mod shard;
 mod spans;
+mod started;
 mod strings;
 mod verify;
 mod verify_log;
@@ -51,11 +55,13 @@ pub(crate) use file::{
 pub use level::Level;
 pub use name::{FIRST_IMPORTED_PARTITION, SegmentName};
 pub(crate) use name::{TIME_FORMAT, parse_time};
+pub(crate) use paced::sql_stored as sql_stored_times;
 pub use resolution::Resolution;
 pub(crate) use row_counts::RowCounts;
 pub use rows::SegmentRows;
 pub use seal::{SealError, seal};
 pub use shard::Shard;
+pub(crate) use started::sql_stored as sql_stored_start;
 pub(crate) use verify::{verify_file, verify_segment};
 pub(crate) use verify_log::VerifyLog;
 
@@ -76,6 +82,8 @@ use crate::{fields, template::render};
 struct SchemaSql<'a> {
     /// The attached database they go to.
     catalog: &'a str,
+    /// Whether they take as few bytes as they can. Else every column can be written as it is read.
+    is_packed: bool,
 }
 
 /// The samples of processes, from spans and captures.
@@ -97,14 +105,12 @@ pub const SCHEMA_VERSION: u32 = latest([
     complete_since(&FILESYSTEM),
     complete_since(&INTERFACE),
 ]);
-/// Grows with every change of `schema.sql` itself. Never to a version that has another meaning: 11 is
-/// [`SHARDS_SINCE_VERSION`].
-const TABLES_VERSION: u32 = 7;
-/// Since then, a segment may have some of the hosts alone. The tables are the same; but a version that knows no shards must
-/// not take one for the whole, and to it these segments are of a later version.
+/// Grows with every change of `schema.sql` itself.
+const TABLES_VERSION: u32 = 12;
+/// Since then, a segment may have some of the hosts alone. A version that knows no shards must not take one for the whole, and
+/// to it these segments are of a later version.
 pub(crate) const SHARDS_SINCE_VERSION: u32 = 11;
-/// The version of segments that have some of the hosts. All others keep [`SCHEMA_VERSION`], so an earlier version reads on
-/// what a small fleet writes.
+/// The version of segments that have some of the hosts.
 pub const SHARDED_VERSION: u32 = latest([SCHEMA_VERSION, SHARDS_SINCE_VERSION]);
 /// Since then, a segment has the interfaces of hosts.
 pub(crate) const INTERFACES_SINCE_VERSION: u32 = 7;
@@ -124,12 +130,33 @@ const fn latest<const N: usize>(versions: [u32; N]) -> u32 {
     latest
 }
 
-/// The statements that make the tables in the attached database `catalog`.
+/// The statements that make the tables of a segment in the attached database `catalog`.
 pub(crate) fn schema_in(catalog: &str) -> String {
-    render(&SchemaSql { catalog })
+    render(&SchemaSql { catalog, is_packed: true })
+}
+
+/// The same where every column is stored as it is read.
+pub(crate) fn plain_schema_in(catalog: &str) -> String {
+    render(&SchemaSql { catalog, is_packed: false })
 }
 
 impl SchemaSql<'_> {
+    /// The columns that say when a process started.
+    fn start(&self) -> String {
+        match self.is_packed {
+            true => started::sql_definitions(),
+            false => "start_ticks BIGINT,\n    started_at TIMESTAMP".to_owned(),
+        }
+    }
+
+    /// The columns that say when a span was captured.
+    fn captured(&self) -> String {
+        match self.is_packed {
+            true => paced::sql_definitions(),
+            false => "first_captured_at TIMESTAMP_MS,\n    last_captured_at TIMESTAMP_MS".to_owned(),
+        }
+    }
+
     /// The samples of processes in one file.
     fn samples() -> String {
         let in_one_file = |table| format!("(SELECT 0 AS file, * FROM {table})");

@@ -1,5 +1,7 @@
 //! The collector of rows, on literals.
 
+use fleetps_nats::model::process::PROCESS;
+
 use super::*;
 
 fn host(name: &str) -> HostName {
@@ -34,11 +36,10 @@ fn every_identity_has_one_row_with_what_was_seen_last() {
     // Came late: its facts about the process are older than the known ones.
     rows.push(12, 0, &host("a"), &snapshot(50_000, vec![process(1, "older")]));
     assert_eq!((rows.len(), rows.processes.len()), (4, 2));
-    let row = rows.processes.values().find(|row| row.process.pid == 1).unwrap();
-    assert_eq!(
-        (row.process.name.as_str(), row.first_seen_us, row.last_seen_us),
-        ("exec-ed", 50_000, 200_000)
-    );
+    let (_, row) = rows.processes.iter().find(|(key, _)| key.pid == 1).unwrap();
+    let name = PROCESS.iter().position(|field| field.column == "name").unwrap();
+    assert_eq!(rows.programs.value(row.facts, name, &rows.names), Value::Text("exec-ed"));
+    assert_eq!((row.first_seen_us, row.last_seen_us), (50_000, 200_000));
 }
 
 #[test]
@@ -63,7 +64,13 @@ fn snapshots_of_one_host_in_the_same_millisecond_get_the_next_free_one_in_every_
     rows.push(16, 0, &host("b"), &snapshot(5_000, vec![]));
     let captured_us: Vec<i64> = rows.snapshots.iter().map(|row| row.snapshot.captured_at_us).collect();
     assert_eq!(captured_us, [5_000, 7_000, 6_000, 8_000, 9_000, -1_000, 5_000]);
-    assert!(rows.samples.iter().map(|row| row.captured_at_us).eq(captured_us[..6].iter().copied()));
+    let ranks = rows.names.ranks();
+    let captures = rows.captures(&ranks);
+    rows.make_spans((&ranks, &[0]), &captures);
+    // Of the six of host a, whose process stayed the same.
+    let runs: Vec<_> =
+        rows.runs.iter().map(|row| (row.first_captured_at_us, row.last_captured_at_us)).collect();
+    assert_eq!((runs, rows.runs[0].snapshots), (vec![(-1_000, 9_000)], 6));
     assert!(rows.filesystems.iter().map(|row| row.captured_at_us).eq(captured_us[..6].iter().copied()));
 }
 
@@ -88,7 +95,7 @@ fn the_name_covers_gaps_and_refused_messages_too() {
     rows.cover(16);
     assert_eq!(
         rows.name().to_string(),
-        "fresh-p000-0000001000-000000000010-000000000016-19700101T000005Z-v10.duckdb"
+        "fresh-p000-0000001000-000000000010-000000000016-19700101T000005Z-v12.duckdb"
     );
 }
 
@@ -100,6 +107,10 @@ fn rows_and_text_bound_a_segment() {
     let long = "x".repeat(4096);
     for pid in 0..20_000 {
         rows.push(11, 0, &host("a"), &snapshot(1, vec![process(pid, &long)]));
+    }
+    assert!(!rows.takes_too_much(), "it is the same text");
+    for pid in 0..20_000 {
+        rows.push(12, 0, &host("b"), &snapshot(1, vec![process(pid, &format!("{pid} {long}"))]));
     }
     assert!(rows.is_full(usize::MAX));
 }

@@ -11,7 +11,7 @@ use super::{
     file::{FileError, TEMPORARY_EXTENSION, begin_file, finish_file, open_engine, publish_segment},
 };
 
-/// Memory for one segment of half a million rows; twice the measured need.
+/// Memory for one segment, however large: DuckDB writes out what it has of a row group.
 const MEMORY_MIB: u64 = 1024;
 /// What the file is attached as while it is written.
 const CATALOG: &str = "sealing";
@@ -94,9 +94,10 @@ fn append(engine: &Connection, rows: &mut SegmentRows) -> Result<(), Problem> {
         appender.flush()?;
         Ok::<(), Problem>(())
     };
-    let ranks = rows.names.ranks();
+    let (ranks, program_places) = (rows.names.ranks(), rows.programs.places());
     let captures = rows.captures(&ranks);
-    let spans = rows.spans(&ranks, &captures);
+    let paces = rows.paces(&captures);
+    rows.make_spans((&ranks, &program_places), &captures);
     let rank = |host: u32| ranks.get(host as usize).copied();
     let mut snapshots: Vec<_> = rows.snapshots.iter().collect();
     snapshots.sort_by_key(|row| (rank(row.host), row.snapshot.captured_at_us));
@@ -138,5 +139,8 @@ fn append(engine: &Connection, rows: &mut SegmentRows) -> Result<(), Problem> {
         &mut earlier.chunks(BATCH_ROWS).map(|chunk| rows.earlier_batch(chunk)),
     )?;
     each(appender("capture")?, &mut captures.chunks(BATCH_ROWS).map(|chunk| rows.capture_batch(chunk)))?;
-    each(appender("process_span")?, &mut spans.chunks(BATCH_ROWS).map(|chunk| rows.span_batch(chunk)))
+    each(
+        appender("process_span")?,
+        &mut rows.runs.chunks(BATCH_ROWS).map(|chunk| rows.span_batch(chunk, &paces)),
+    )
 }

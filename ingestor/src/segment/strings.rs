@@ -7,6 +7,7 @@ use std::collections::HashMap;
 pub(super) struct Strings {
     numbers: HashMap<String, u32>,
     texts: Vec<String>,
+    text_bytes: usize,
 }
 
 impl Strings {
@@ -18,11 +19,18 @@ impl Strings {
         let number = u32::try_from(self.texts.len()).unwrap_or(u32::MAX);
         self.numbers.insert(text.to_owned(), number);
         self.texts.push(text.to_owned());
+        // Kept as the key, and once more as the text.
+        self.text_bytes += 2 * text.len();
         number
     }
 
     pub(super) fn text(&self, number: u32) -> &str {
         self.texts.get(number as usize).map_or("", String::as_str)
+    }
+
+    /// The memory that the texts take.
+    pub(super) fn text_bytes(&self) -> usize {
+        self.text_bytes
     }
 
     /// The place of each number in alphabetical order.

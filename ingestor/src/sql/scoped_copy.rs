@@ -10,10 +10,10 @@ use duckdb::Connection;
 
 use super::{error::EngineError, limits::MAX_SEEN_ROWS};
 use crate::{
-    catalog::{Rows, Tables, attach_empty, relation, views_sql},
+    catalog::{Tables, attach_empty, columns_of_latest, views_sql},
     fields,
     history::{Scope, ScopeTables},
-    segment::{SegmentName, quote_identifier, schema_in},
+    segment::{SegmentName, plain_schema_in, quote_identifier},
     template::render,
 };
 
@@ -60,10 +60,11 @@ pub(super) fn keep(
     connection.execute_batch(&attach_empty())?;
     let mut tables = ScopeTables::default();
     let scope = tables.conditions(connection, &Arc::new(scope.clone()))?;
-    let rows = |table| scope.rows(table, relation(Rows::Of(table), segments));
+    let rows = |table| scope.rows(table, columns_of_latest(table, segments));
     let since_ms = since_ms(connection, &rows("host_sample"))?;
     // Compressed, a row takes an eighth, which the question then has for itself.
-    connection.execute_batch(&format!("ATTACH ':memory:' AS {SEEN} (COMPRESS);\n{}", schema_in(SEEN)))?;
+    connection
+        .execute_batch(&format!("ATTACH ':memory:' AS {SEEN} (COMPRESS);\n{}", plain_schema_in(SEEN)))?;
     let is_recent = |at: &str| match since_ms {
         Some(since_ms) => format!("{at} >= make_timestamp_ms({since_ms}::BIGINT)::TIMESTAMP_MS"),
         None => "true".to_owned(),

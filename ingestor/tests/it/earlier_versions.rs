@@ -237,3 +237,92 @@ fn a_process_of_the_sixth_version_is_the_same_in_newer_segments_and_by_earlier_l
         "SELECT count(*) FROM process_hour WHERE ended_children_cpu_ms IS NULL AND shared_bytes_sum IS NULL";
     assert_eq!(value::<u64>(folder.path(), sums), 2);
 }
+
+/// A segment of version 10: of a host with three snapshots, in which one process stayed the same, one called exec, and one
+/// has its start as a time.
+fn write_tenth(folder: &Path) {
+    let connection = Connection::open_in_memory().unwrap();
+    let file = folder.join("fresh-p000-1700000000-000000000001-000000000003-20231114T221320Z-v10.duckdb");
+    connection.execute_batch(&format!("ATTACH '{}' AS old", file.display())).unwrap();
+    connection.execute_batch(&include_str!("schema_10.sql").replace("$catalog", "old")).unwrap();
+    let at = |second: i64| format!("make_timestamp({})", (1_700_000_000 + second) * 1_000_000);
+    let (first, second, last) = (at(0), at(10), at(20));
+    connection
+        .execute_batch(&format!(
+            "USE old;
+            INSERT INTO segment BY NAME SELECT 'fresh' AS level, 9 AS \"rows\", 10 AS schema_version;
+            INSERT INTO capture SELECT 'host', number, {first} + number * INTERVAL 10 SECOND FROM range(3) captures (number);
+            INSERT INTO host_sample BY NAME SELECT host, 'boot' AS boot_id, 'run' AS run_id, 1 + number AS sequence,
+                10000 AS interval_ms, captured_at, true AS has_processes FROM capture;
+            INSERT INTO process BY NAME SELECT 'host' AS host, 'boot' AS boot_id, pid, start_ticks,
+                make_timestamp(us) AS started_at, name, 'sh -c ' || name AS command_line, 'pod' AS container,
+                1 AS parent_pid, {first} AS first_seen, {last} AS last_seen, since AS facts_since
+                FROM (VALUES (1, 6000, 1699990060000000, 'same', {first}), (2, 7000, 1699990070000000, 'after', {second}),
+                    (3, -1 - 1699990080000001, 1699990080000001, 'same', {first}))
+                    processes (pid, start_ticks, us, name, since);
+            INSERT INTO process_earlier BY NAME SELECT host, boot_id, pid, start_ticks, started_at, 'before' AS name,
+                {first} AS facts_since, {first} AS last_seen FROM process WHERE pid = 2;
+            INSERT INTO process_span BY NAME SELECT host, boot_id, pid, start_ticks, started_at,
+                first_seen AS first_captured_at, last_seen AS last_captured_at, 3 AS snapshots, ascii('S') AS state_code,
+                7 AS cpu_ticks FROM process;
+            USE memory; CHECKPOINT old; DETACH old"
+        ))
+        .unwrap();
+}
+
+#[test]
+fn a_segment_of_the_tenth_version_says_the_same_beside_newer_ones_and_merged_with_them() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    write_tenth(folder);
+    let mut rows = SegmentRows::new(0, 1_700_000_000, 4, 1_700_000_030_000_000);
+    let process = |pid, start_ticks: Option<u64>, started_at_us, name: &str| Process {
+        pid,
+        parent_pid: Some(1),
+        start_ticks,
+        started_at_us,
+        name: name.to_owned(),
+        command_line: Some(format!("sh -c {name}")),
+        container: Some("pod".to_owned()),
+        state: 'S',
+        cpu_time_ms: Some(70),
+        ..Process::default()
+    };
+    let later = Snapshot {
+        boot_id: "boot".to_owned(),
+        captured_at_us: 1_700_000_030_000_000,
+        interval_ms: 10_000,
+        processes: vec![
+            process(1, Some(6_000), 1_699_990_060_000_000, "same"),
+            process(2, Some(7_000), 1_699_990_070_000_000, "last"),
+            process(3, None, 1_699_990_080_000_001, "same"),
+        ],
+        ..snapshot("run", 4)
+    };
+    rows.push(4, 1_700_000_030_000_000, &"host".parse().unwrap(), &later);
+    seal(folder, &mut rows).unwrap();
+    let check = |step: &str| {
+        let processes =
+            "SELECT string_agg(concat_ws(' ', pid, start_ticks, epoch_us(started_at), name, command_line,
+            container, parent_pid), ', ' ORDER BY pid) FROM process";
+        let expected = "1 6000 1699990060000000 same sh -c same pod 1, 2 7000 1699990070000000 last sh -c last pod 1, \
+            3 -1699990080000002 1699990080000001 same sh -c same pod 1";
+        assert_eq!(value::<String>(folder, processes), expected, "{step}");
+        let was = "SELECT string_agg(concat_ws(' ', name, command_line), ', ' ORDER BY facts_since)
+            FROM process_history WHERE pid = 2";
+        assert_eq!(value::<String>(folder, was), "before, after sh -c after, last sh -c last", "{step}");
+        let samples = "SELECT string_agg(concat_ws(' ', epoch_ms(captured_at) // 1000 - 1700000000, cpu_time_ms), ', '
+            ORDER BY captured_at) FROM process_sample JOIN process USING (host, boot_id, pid, start_ticks, started_at)
+            WHERE pid = 3";
+        assert_eq!(value::<String>(folder, samples), "0 70, 10 70, 20 70, 30 70", "{step}");
+    };
+    check("before");
+    merge_folder(folder).unwrap();
+    check("after");
+    let current = SegmentFolder::scan(folder).unwrap().current;
+    assert_eq!(current.len(), 1, "{current:?}");
+    // Each that stayed the same is one span, though its ends are stored in two ways.
+    let only = current[0].name;
+    let in_file = |table: &str| format!("SELECT count(*) FROM \"{}\".{table}", only.alias());
+    assert_eq!(value::<u64>(folder, &in_file("process_span")), 3);
+}

@@ -31,7 +31,7 @@ const USUAL_PAGE: usize = 100;
 const MAX_PAGE: usize = 500;
 /// The most snapshots that a list counts, the newest: a day at one every 5 s, and some more.
 const MAX_LISTED: usize = 20_000;
-/// The most snapshots that are in no segment yet: an ingestor seals every 30 s, and may be away for a while.
+/// The most snapshots that are in no segment yet: an ingestor seals within two minutes, and may be away for a while.
 const MAX_UNSEALED: usize = 600;
 /// The most processes of a page: 100 MB of JSON at 250 bytes each.
 const MAX_PROCESSES_OF_A_PAGE: usize = 400_000;

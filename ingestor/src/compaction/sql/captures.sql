@@ -26,3 +26,15 @@ FROM process_span AS span
 JOIN captures AS beginning ON beginning.host = span.host AND beginning.captured_at = span.first_captured_at
 JOIN captures AS ending ON ending.host = span.host AND ending.captured_at = span.last_captured_at
 WHERE ending.number - beginning.number + 1 <> span.snapshots;
+
+-- The pace of each host, by which the times of its spans are stored: whole intervals since its first snapshot that is kept.
+CREATE TEMP TABLE pace AS
+SELECT host, epoch_ms(min(captured_at)::TIMESTAMP) AS captured_from_ms,
+    greatest(coalesce(median(spacing_ms), 1), 1)::BIGINT AS interval_ms
+FROM (
+    SELECT host, captured_at,
+        epoch_ms(captured_at::TIMESTAMP) - epoch_ms((lag(captured_at) OVER (PARTITION BY host ORDER BY captured_at))::TIMESTAMP)
+            AS spacing_ms
+    FROM captures WHERE is_kept
+)
+GROUP BY host;

@@ -43,7 +43,7 @@ phased AS (
     SELECT *, NULL::TIMESTAMP_MS AS since FROM part
     {% endif %}
 )
-SELECT host, boot_id, pid, start_ticks, max(started_at), hour,
+SELECT host, boot_id, pid, {{ segment::sql_stored_start("max(started_at)") }}, hour,
     sum(samples),
     min(first_at),
     max(last_at),

@@ -39,6 +39,7 @@ edges AS (
     FROM ended
     WHERE begins OR ends
 )
-SELECT host, boot_id, pid, start_ticks, started_at, first_captured_at, ended_at, end_number - first_number + 1, {{ fields::stored(fields::figures()) }}
-FROM edges
+SELECT host, boot_id, pid, {{ segment::sql_stored_start("started_at") }}, {{ segment::sql_stored_times("first_captured_at", "ended_at", "(end_number - first_number + 1)") }},
+    end_number - first_number + 1, {{ fields::stored(fields::figures()) }}
+FROM edges JOIN pace USING (host)
 WHERE begins
