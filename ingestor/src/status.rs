@@ -19,7 +19,7 @@ use fleetps_nats::{
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-use crate::catalog::SegmentMeta;
+use crate::{catalog::SegmentMeta, segment::Level};
 
 /// The queue of refused messages that wait to be published.
 pub(crate) const DEAD_LETTERS: &str = "dead-letters";
@@ -55,6 +55,7 @@ pub(crate) struct Progress {
     merge_ms: AtomicU64,
     merge_failures: AtomicU64,
     segments: Mutex<Vec<(String, u64, u64)>>,
+    unmerged_since_s: AtomicI64,
     queues: Mutex<Vec<Queue>>,
     stored: AtomicU64,
     duplicates: AtomicU64,
@@ -112,6 +113,9 @@ impl Progress {
 
     /// The segments in use.
     pub(crate) fn set_segments(&self, segments: &[SegmentMeta]) {
+        let fresh = segments.iter().filter(|segment| segment.name.level == Level::Fresh);
+        let oldest_s = fresh.map(|segment| segment.name.first_stored_s).min();
+        self.unmerged_since_s.store(oldest_s.unwrap_or_default(), Relaxed);
         let mut by_level: BTreeMap<&str, (u64, u64)> = BTreeMap::new();
         for segment in segments {
             let (count, bytes) = by_level.entry(segment.name.level.as_str()).or_default();
@@ -253,6 +257,7 @@ impl Progress {
             read_stored_us: self.read_stored_us.load(Relaxed),
             unsealed_since_us: if waits_to_be_sealed { self.unsealed_since_us.load(Relaxed) } else { 0 },
             segments: self.segments.lock().unwrap_or_else(PoisonError::into_inner).clone(),
+            unmerged_since_s: self.unmerged_since_s.load(Relaxed),
             seals: self.seals.load(Relaxed),
             seal_ms: self.seal_ms.load(Relaxed),
             merges: self.merges.load(Relaxed),

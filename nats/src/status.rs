@@ -90,6 +90,8 @@ pub struct IngestorStatus {
     pub unsealed_since_us: i64,
     /// The segments in use: the name of each level, their number and their bytes.
     pub segments: Vec<(String, u64, u64)>,
+    /// When the broker stored the first message of the oldest fresh segment, in s since 1970 UTC; 0 where none waits to be merged.
+    pub unmerged_since_s: i64,
     /// Segments sealed since it started.
     pub seals: u64,
     /// The time that this took, in ms.

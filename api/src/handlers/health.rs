@@ -13,7 +13,7 @@ use crate::{
     broker,
     connections::Connections,
     gate::Gate,
-    live::Check,
+    live::{Check, now_us},
     refusal::Refusal,
     scoped_fleet::ScopedFleet,
     state::AppState,
@@ -59,6 +59,10 @@ struct Details {
     missing: Vec<Missing>,
     /// Merges of segments that failed and are tried again; all else goes on, with more files than usual.
     failed_merges: Vec<Missing>,
+    /// How old the oldest fresh segment is, in seconds: while merging keeps up, at most an hour and some minutes. Absent where
+    /// none waits to be merged.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    merge_lag_s: Option<i64>,
     /// Why the audit is not in segments, or cannot all be read.
     #[serde(skip_serializing_if = "Option::is_none")]
     audit: Option<String>,
@@ -200,7 +204,8 @@ pub async fn ready(
     };
     let details = seeing.map(|(scoped, person)| {
         let (refused, notices) = (Refused::so_far(&shared), shared.ingestors.notices(now));
-        let warnings = shared.health.warnings().into_iter().chain(shared.ingestors.warnings(now)).collect();
+        let warnings =
+            shared.health.warnings().into_iter().chain(shared.ingestors.warnings(now, now_us())).collect();
         let backup = shared.records_health.backup().map(Part::from);
         let state_not_saved = shared.records_health.unsaved();
         let waiting_hosts = shared.admission.waiting(now).into();
@@ -233,6 +238,7 @@ pub async fn ready(
             incomplete,
             missing,
             failed_merges,
+            merge_lag_s: shared.ingestors.merge_lag_s(now, now_us()),
             audit,
             waiting_hosts,
             notices,

@@ -21,8 +21,15 @@ const SUBSCRIBE_AGAIN: Duration = Duration::from_secs(2);
 /// Partitions are few; what claims to be more of them is not kept.
 const MAX_PARTITIONS: usize = 1024;
 
+/// Fresh segments are merged when their hour has passed. With two hours more, merging is not just busy.
+const MERGES_WITHIN_S: i64 = 3 * 3600;
+
 /// Whether one thing that readiness needs is there; `Err` has the problem.
 pub type Check = Result<(), String>;
+
+fn merge_lag_s(status: &IngestorStatus, now_us: i64) -> Option<i64> {
+    (status.unmerged_since_s > 0).then(|| (now_us / 1_000_000).saturating_sub(status.unmerged_since_s).max(0))
+}
 
 /// The last words of every ingestor.
 #[derive(Debug, Default)]
@@ -105,12 +112,24 @@ impl IngestorReports {
         })
     }
 
-    /// The ingestors' warnings.
-    pub fn warnings(&self, now: Instant) -> Vec<String> {
+    /// How old the oldest fresh segment is, in s at `now_us` (since 1970 UTC): how far merging is behind. `None` where none waits.
+    pub fn merge_lag_s(&self, now: Instant, now_us: i64) -> Option<i64> {
+        self.of_fresh(now, |status| merge_lag_s(status, now_us).into_iter().collect()).into_iter().max()
+    }
+
+    /// The ingestors' warnings, at `now_us` (µs since 1970 UTC).
+    pub fn warnings(&self, now: Instant, now_us: i64) -> Vec<String> {
         self.of_fresh(now, |status| {
             let alerts = status.alerts.error.as_ref();
             let alerts = alerts.map(|error| format!("alerts cannot be evaluated or published: {error}"));
-            status.disk_warning.iter().cloned().chain(alerts).collect()
+            let behind = merge_lag_s(status, now_us).filter(|lag_s| *lag_s > MERGES_WITHIN_S).map(|lag_s| {
+                format!(
+                    "merging is behind: the oldest fresh segment is {} h old, so questions about the past open more files; \
+                     failed_merges and the log of the ingestor say why, or the machine is too small for the fleet",
+                    lag_s / 3600
+                )
+            });
+            status.disk_warning.iter().cloned().chain(alerts).chain(behind).collect()
         })
     }
 
@@ -229,6 +248,18 @@ mod tests {
         reports.take(waits, start);
         assert_eq!(reports.notices(start), ["the clock", "a host"]);
         assert!(reports.notices(start + 2 * BELIEVED_FOR).is_empty());
+        let reports = IngestorReports::default();
+        let hours_us = |hours: i64| 1_764_000_000_000_000 + hours * 3_600_000_000;
+        assert_eq!(reports.merge_lag_s(start, hours_us(0)), None);
+        for (partition, unmerged_since_s) in
+            [(0, 0), (1, hours_us(0) / 1_000_000), (2, hours_us(2) / 1_000_000)]
+        {
+            reports.take(IngestorStatus { partition, unmerged_since_s, ..IngestorStatus::default() }, start);
+        }
+        let said = |hours| {
+            (reports.merge_lag_s(start, hours_us(hours)), reports.warnings(start, hours_us(hours)).len())
+        };
+        assert_eq!([said(3), said(4), said(6)], [(Some(10_800), 0), (Some(14_400), 1), (Some(21_600), 2)]);
         let reports = IngestorReports::default();
 
         let status = IngestorStatus { pending: 9, read_sequence: 5, ..IngestorStatus::default() };

@@ -95,6 +95,8 @@ families! {
     SEGMENTS: Gauge "fleetps_segments" ["partition", "level"];
     /// Their size on disk.
     SEGMENT_BYTES: Gauge "fleetps_segment_bytes" ["partition", "level"];
+    /// How old the oldest fresh segment is; up to an hour and some minutes while merging keeps up.
+    MERGE_LAG: Gauge "fleetps_merge_lag_seconds" ["partition"];
     /// Segments that were sealed.
     SEALS: Counter "fleetps_seals" ["partition"];
     /// The time that sealing took.

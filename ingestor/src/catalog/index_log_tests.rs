@@ -169,7 +169,7 @@ fn records_of_segments_that_are_gone_do_not_pile_up() {
     for round in 1..2_000_u32 {
         let stamp = FileStamp { bytes: u64::from(round), modified_ns: 0 };
         let index = SegmentIndex::of(name, []);
-        log.add(&RecordHead { file_name: &name.to_string(), stamp }, &index);
+        log.add(&RecordHead { file_name: &name.to_string(), stamp, rows: 0 }, &index);
         most = most.max(fs::metadata(folder.join(INDEX_LOG)).unwrap().len());
         reader.records(folder, |_| {});
     }
@@ -180,7 +180,7 @@ fn records_of_segments_that_are_gone_do_not_pile_up() {
         name,
         [("a".parse().unwrap(), HostRanges { all: range((0, 0), (1, -2, 3)), tables: None })],
     );
-    log.add(&RecordHead { file_name: &name.to_string(), stamp }, &index);
+    log.add(&RecordHead { file_name: &name.to_string(), stamp, rows: 0 }, &index);
     assert_eq!(read_on(&mut reader, folder), [(name.to_string(), known(&index))].into());
     assert_eq!(logged(folder), [(name.to_string(), known(&index))].into());
 }

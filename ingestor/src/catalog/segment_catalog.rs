@@ -148,7 +148,7 @@ impl SegmentCatalog {
             .collect();
         let mut state = self.state();
         for segment in segments {
-            if let Err(fault) = state.index_log.rows(&mut RowCounts::of(&self.folder), segment.name) {
+            if let Err(fault) = state.open(&mut RowCounts::of(&self.folder), segment.name) {
                 tracing::warn!(segment = %segment.name, "a new segment cannot be read yet: {fault}");
             }
             state.put(segment);
@@ -204,7 +204,7 @@ impl SegmentCatalog {
 
     fn publish_locked(&self, state: &mut State) -> Result<(), FileError> {
         state.is_published = false;
-        let names: Vec<SegmentName> = state.current().iter().map(|segment| segment.name).collect();
+        let names = state.attachable();
         let path = self.folder.join(ATTACH_SQL);
         let temporary = path.with_extension(format!("sql.{TEMPORARY_EXTENSION}"));
         let audit = state.attachable_audit(&self.folder);

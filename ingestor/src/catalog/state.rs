@@ -11,6 +11,7 @@ use super::{
     folder::{SegmentFolder, SkippedFile},
     index_log::IndexLog,
     meta::SegmentMeta,
+    selection::{MAX_ATTACHED, newest},
     unreadable::UnreadableSegments,
 };
 use crate::{
@@ -33,6 +34,9 @@ pub(super) struct State {
     pub(super) damaged: Vec<SegmentName>,
     /// The retired segments, by file name.
     pub(super) retired: BTreeMap<String, Retired>,
+    /// The segments that were opened since the start. One that cannot be opened would keep `attach.sql` from attaching
+    /// anything, so it names no others.
+    pub(super) opened: HashSet<SegmentName>,
     /// The audit segments that could be attached.
     pub(super) attachable_audit: HashSet<AuditName>,
     /// Whether `attach.sql` is up to date.
@@ -57,15 +61,13 @@ impl State {
             let is_unused =
                 |name: &SegmentName| self.unreadable.has(name) || self.is_removed(&name.to_string());
             let listed = SegmentFolder::scan_without(folder, is_unused)?;
+            let names = listed.current.iter().map(|segment| segment.name).collect();
+            let attached: HashSet<SegmentName> = newest(names, MAX_ATTACHED).names.into_iter().collect();
             let mut is_whole = true;
             let mut segments = BTreeMap::new();
             for segment in &listed.current {
                 let file_name = segment.name.to_string();
-                let read = match self.segments.get(&file_name) {
-                    Some(segment) => Ok(segment.rows),
-                    None => self.index_log.rows(&mut counts, segment.name),
-                };
-                match read {
+                match self.rows(&mut counts, segment.name, attached.contains(&segment.name)) {
                     Ok(rows) => {
                         segments.insert(
                             file_name,
@@ -81,11 +83,49 @@ impl State {
             }
             // A covered segment may have to take its place.
             if is_whole {
+                self.opened.retain(|name| segments.contains_key(&name.to_string()));
                 self.segments = segments;
                 self.take(listed);
                 return Ok(());
             }
         }
+    }
+
+    /// How many rows of processes a segment has; opens it where that is not known, or where it `is_attached` by `attach.sql` and
+    /// was not opened yet.
+    fn rows(
+        &mut self,
+        counts: &mut RowCounts<'_>,
+        name: SegmentName,
+        is_attached: bool,
+    ) -> Result<u64, Fault> {
+        let known = || {
+            let here = self.segments.get(&name.to_string()).map(|segment| segment.rows);
+            here.or_else(|| self.index_log.known_rows(name))
+        };
+        if (!is_attached || self.opened.contains(&name))
+            && let Some(rows) = known()
+        {
+            return Ok(rows);
+        }
+        self.open(counts, name)
+    }
+
+    /// Opens a segment, and notes that it could be.
+    pub(super) fn open(&mut self, counts: &mut RowCounts<'_>, name: SegmentName) -> Result<u64, Fault> {
+        let rows = self.index_log.open_segment(counts, name)?;
+        if self.opened.insert(name) {
+            self.is_published = false;
+        }
+        Ok(rows)
+    }
+
+    /// The segments in use, but for those that `attach.sql` would attach and that were not opened yet.
+    pub(super) fn attachable(&self) -> Vec<SegmentName> {
+        let mut names: Vec<SegmentName> = self.current().iter().map(|segment| segment.name).collect();
+        let attached: HashSet<SegmentName> = newest(names.clone(), MAX_ATTACHED).names.into_iter().collect();
+        names.retain(|name| self.opened.contains(name) || !attached.contains(name));
+        names
     }
 
     pub(super) fn take(&mut self, listed: SegmentFolder) {
@@ -178,4 +218,45 @@ pub(crate) fn quarantine_file(folder: &Path, file_name: &str, damaged_file_name:
         Err(error) => tracing::warn!(segment = %file_name, %error, "cannot be set aside; trying again"),
     }
     renamed.is_ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs::File;
+
+    use fleetps_nats::snapshot::{Process, Snapshot};
+
+    use super::*;
+    use crate::segment::{SegmentRows, seal};
+
+    #[test]
+    fn the_log_is_believed_of_what_attach_sql_does_not_name_and_what_it_names_is_opened_once() {
+        let folder = tempfile::tempdir().unwrap();
+        let folder = folder.path();
+        let mut rows = SegmentRows::new(0, 1_000, 10, 5_000_000);
+        let processes = vec![Process { state: 'S', ..Process::default() }];
+        rows.push(10, 0, &"host".parse().unwrap(), &Snapshot { processes, ..Snapshot::default() });
+        let name = seal(folder, &mut rows).unwrap();
+        let begun = || State { index_log: IndexLog::open(folder), ..State::default() };
+        begun().look(folder).unwrap();
+        // Damaged without a trace in its size and its time.
+        let path = folder.join(name.to_string());
+        let (whole, modified) = (fs::read(&path).unwrap(), path.metadata().unwrap().modified().unwrap());
+        let write = |content: &[u8]| {
+            fs::remove_file(&path).unwrap();
+            fs::write(&path, content).unwrap();
+            File::open(&path).unwrap().set_modified(modified).unwrap();
+        };
+        write(&vec![0; whole.len()]);
+        let mut counts = RowCounts::of(folder);
+        assert_eq!(begun().rows(&mut counts, name, false), Ok(1));
+        assert!(begun().rows(&mut counts, name, true).is_err());
+        write(&whole);
+        let mut state = begun();
+        assert_eq!(state.rows(&mut counts, name, true), Ok(1));
+        write(&vec![0; whole.len()]);
+        assert_eq!(state.rows(&mut counts, name, true), Ok(1), "it is verified from time to time");
+        File::open(&path).unwrap().set_modified(modified + Duration::from_secs(1)).unwrap();
+        assert!(begun().rows(&mut counts, name, false).is_err(), "another file");
+    }
 }

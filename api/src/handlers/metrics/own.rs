@@ -25,7 +25,7 @@ pub(super) fn write(shared: &AppState, exposition: &mut Exposition) {
     for (part, check) in [("broker", broker), ("intake", intake), ("history", history), ("state", state)] {
         ready.add(&[part], check.is_ok());
     }
-    let warnings = shared.health.warnings().len() + shared.ingestors.warnings(now).len();
+    let warnings = shared.health.warnings().len() + shared.ingestors.warnings(now, now_us()).len();
     exposition.one(&names::WARNINGS, warnings);
     let ends_s = shared.certificate.as_ref().and_then(|certificate| certificate.ends_s());
     process::optional(exposition, &names::CERTIFICATE_EXPIRY, ends_s.map(|ends_s| ends_s as f64));
@@ -80,7 +80,7 @@ fn notifications(figures: &DispatchFigures, exposition: &mut Exposition) {
 type Number = (&'static Family, fn(&IngestorStatus) -> Value);
 
 /// The numbers that every ingestor says of itself.
-const OF_INGESTORS: [Number; 20] = [
+const OF_INGESTORS: [Number; 21] = [
     (&names::READ_SEQUENCE, |status| status.read_sequence.into()),
     (&names::SEALED_SEQUENCE, |status| status.sealed_sequence.into()),
     (&names::PENDING, |status| status.pending.into()),
@@ -107,6 +107,10 @@ const OF_INGESTORS: [Number; 20] = [
     (&names::ALERTS_WORK, |status| status.alerts.error.is_none().into()),
     (&names::SEALS, |status| status.seals.into()),
     (&names::SEAL_SECONDS, |status| seconds(status.seal_ms).into()),
+    (&names::MERGE_LAG, |status| match status.unmerged_since_s {
+        0 => 0_u64.into(),
+        since_s => age_s(since_s.saturating_mul(1_000_000)).into(),
+    }),
     (&names::MERGES, |status| status.merges.into()),
     (&names::MERGE_SECONDS, |status| seconds(status.merge_ms).into()),
     (&names::MERGE_FAILURES, |status| status.merge_failures.into()),

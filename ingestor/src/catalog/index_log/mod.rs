@@ -71,6 +71,8 @@ impl FileStamp {
 struct RecordHead<'a> {
     file_name: &'a str,
     stamp: FileStamp,
+    /// Of processes, as the segment says itself.
+    rows: u64,
 }
 
 /// When snapshots of a host were captured, and their interval: the first after the beginning of something longer, the last

@@ -27,8 +27,8 @@ const SPARE_RECORDS: usize = 256;
 #[derive(Debug, Default)]
 pub(crate) struct IndexLog {
     folder: PathBuf,
-    /// The last record of each file name.
-    known: HashMap<String, FileStamp>,
+    /// The last record of each file name, and the rows that it says.
+    known: HashMap<String, (FileStamp, u64)>,
     /// In the file.
     records: usize,
     bytes: u64,
@@ -44,7 +44,8 @@ impl IndexLog {
         let mut log = Self { folder: folder.to_owned(), ..Self::default() };
         let mut reader = IndexLogReader::default();
         let is_whole = reader.records(folder, |record| {
-            log.known.insert(record.head.file_name.to_owned(), record.head.stamp);
+            let RecordHead { file_name, stamp, rows } = record.head;
+            log.known.insert(file_name.to_owned(), (stamp, rows));
             log.records += 1;
         });
         (log.bytes, log.is_broken) = (reader.offset(), !is_whole);
@@ -52,17 +53,27 @@ impl IndexLog {
         log
     }
 
-    /// How many rows of processes a segment has, as it says itself: it is opened in any case, because a file that cannot be
-    /// opened would keep all others from being attached by `attach.sql`. One that the log does not know becomes known.
-    pub(crate) fn rows(&mut self, counts: &mut RowCounts<'_>, name: SegmentName) -> Result<u64, Fault> {
+    /// How many rows of processes a segment has, if the log knows the file as it is.
+    pub(crate) fn known_rows(&self, name: SegmentName) -> Option<u64> {
+        let file_name = name.to_string();
+        let (stamp, rows) = self.known.get(&file_name)?;
+        FileStamp::of(&self.folder.join(&file_name)).is_ok_and(|now| now == *stamp).then_some(*rows)
+    }
+
+    /// Opens a segment to count its rows of processes. One that the log does not know becomes known.
+    pub(crate) fn open_segment(
+        &mut self,
+        counts: &mut RowCounts<'_>,
+        name: SegmentName,
+    ) -> Result<u64, Fault> {
         let file_name = name.to_string();
         let stamp = FileStamp::of(&self.folder.join(&file_name))?;
-        if self.known.get(&file_name) == Some(&stamp) {
+        if self.known.get(&file_name).is_some_and(|(known, _)| *known == stamp) {
             return counts.read(&name);
         }
         let (rows, index) = counts.read_with(&name, |connection| Ok(load(connection, name)))?;
         match index {
-            Ok(index) => self.add(&RecordHead { file_name: &file_name, stamp }, &index),
+            Ok(index) => self.add(&RecordHead { file_name: &file_name, stamp, rows }, &index),
             // Its rows can be counted, so it is not doubted here: readers see for themselves.
             Err(error) => tracing::debug!(segment = %name, "not in {INDEX_LOG}: {}", error_chain(&error)),
         }
@@ -70,7 +81,7 @@ impl IndexLog {
     }
 
     pub(super) fn add(&mut self, head: &RecordHead<'_>, index: &SegmentIndex) {
-        self.known.insert(head.file_name.to_owned(), head.stamp);
+        self.known.insert(head.file_name.to_owned(), (head.stamp, head.rows));
         let Some(record) = record(head, index) else { return };
         let added = self.make_room().and_then(|()| self.append(&record));
         if let Err(error) = added {
@@ -119,10 +130,11 @@ impl IndexLog {
         let (mut records, mut bytes, mut problem) = (0, head.len() as u64, None);
         let mut missing = self.known.clone();
         IndexLogReader::default().records(&self.folder, |record| {
-            let is_last = missing.get(record.head.file_name) == Some(&record.head.stamp);
+            let RecordHead { file_name, stamp, rows } = record.head;
+            let is_last = missing.get(file_name) == Some(&(stamp, rows));
             let is_wanted = problem.is_none() && is_last;
             let Some(raw) = raw_record(record.body).filter(|_| is_wanted) else { return };
-            missing.remove(record.head.file_name);
+            missing.remove(file_name);
             (records, bytes) = (records + 1, bytes + raw.len() as u64);
             problem = file.write_all(&raw).err();
         });
