@@ -1,7 +1,7 @@
 //! A broker that hangs or is gone. Time is paused in these tests and advances only when every task waits, so a wait for
 //! the broker shows in the time that passed, on a slow machine, too.
 
-use std::{process::Command, time::Duration};
+use std::time::Duration;
 
 use axum::http::StatusCode;
 use fleetps::testing::{auth::SignInSettings, display::time_exact, live::now_us};
@@ -10,28 +10,9 @@ use tokio::time::Instant;
 
 use crate::{
     guarded::{Guarded, PASSWORD, Visitor},
+    hung::Hung,
     support::{Answer, BEGIN_US, PATIENCE, Site, attributes, family, snapshot, snapshot_at, texts, time_at},
 };
-
-/// A broker that answers nothing and holds its connections, until this is dropped.
-struct Hung(u32);
-
-impl Hung {
-    fn new(server: &ManagedServer) -> Self {
-        signal(server.pid(), "-STOP");
-        Self(server.pid())
-    }
-}
-
-impl Drop for Hung {
-    fn drop(&mut self) {
-        signal(self.0, "-CONT");
-    }
-}
-
-fn signal(pid: u32, name: &str) {
-    assert!(Command::new("kill").args([name, &pid.to_string()]).status().unwrap().success());
-}
 
 /// The answer, and how long it was waited for.
 async fn timed(answering: impl Future<Output = Answer>) -> (Answer, Duration) {
@@ -72,7 +53,7 @@ const PAGES: [&str; 9] = [
 async fn no_page_waits_for_a_broker_that_hangs_and_what_needs_it_says_so() {
     let (guarded, anna) = anna_of_two_minutes_ago().await;
     let (_site, server) = guarded.into_parts();
-    let _hung = Hung::new(&server);
+    let _hung = Hung::new(server.pid());
     tokio::time::pause();
     for page in PAGES.into_iter().cycle().take(2 * PAGES.len()) {
         let (answer, waited) = timed(anna.get(page)).await;
@@ -244,7 +225,7 @@ async fn while_the_broker_is_gone_the_last_snapshot_that_is_known_stands_in_for_
 #[tokio::test]
 async fn a_broker_that_hangs_is_waited_for_a_moment_once_and_then_not() {
     let (site, server) = site_with_broker().await;
-    let _hung = Hung::new(&server);
+    let _hung = Hung::new(server.pid());
     tokio::time::pause();
     let at = time_exact(now_us() + 1_000_000);
     let address = format!("/hosts/web-1?at={at}");

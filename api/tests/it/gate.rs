@@ -14,6 +14,7 @@ use fleetps_nats::{
 use futures_util::FutureExt;
 
 use crate::{
+    hung::Hung,
     pipeline::broker,
     support::{PATIENCE, family, process, snapshot},
 };
@@ -294,14 +295,10 @@ async fn what_a_broker_that_hangs_takes_later_is_not_stored_again() {
     let client = server.broker(Part::Api).connect("test").await.unwrap();
     let gate = Gate::new(client.clone(), BYTES_PER_S);
     store(&gate, incoming("a", 1, 0)).await.unwrap();
-    let signal = |name: &str| {
-        let pid = server.pid().to_string();
-        assert!(std::process::Command::new("kill").args([name, &pid]).status().unwrap().success());
-    };
-    signal("-STOP");
-    let hung = store(&gate, incoming("a", 2, 0)).await;
-    assert!(matches!(hung, Err(NotStored::Unavailable)), "{hung:?}");
-    signal("-CONT");
+    let hung = Hung::new(server.pid());
+    let unanswered = store(&gate, incoming("a", 2, 0)).await;
+    assert!(matches!(unanswered, Err(NotStored::Unavailable)), "{unanswered:?}");
+    drop(hung);
     let again = async {
         loop {
             match store(&gate, incoming("a", 2, 0)).await {

@@ -47,6 +47,7 @@ mod hostile;
 mod hostile_corpus;
 mod hostile_over_time;
 mod hostile_processes;
+mod hung;
 mod ingest;
 mod ingest_hostile;
 mod ingest_kills;

@@ -24,6 +24,7 @@ use tokio::{net::TcpListener, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
+    hung::Hung,
     support::{PATIENCE, family, process, snapshot},
     websocket::Client,
 };
@@ -336,11 +337,10 @@ async fn a_client_that_comes_back_while_the_broker_is_away_is_told_so() {
     let position = live.publish("web-01", 1).await;
     let (mut client, first) = live.watch(json!({"watch": "host", "host": "web-01"})).await;
     assert!(first["position"].as_str().unwrap().ends_with(&format!("-{position}")));
-    let pid = live.server.pid();
-    std::process::Command::new("kill").args(["-STOP", &pid.to_string()]).status().unwrap();
+    let hung = Hung::new(live.server.pid());
     client.say(json!({"watch": "host", "host": "web-01", "since": first["position"]})).await;
     let end = client.next().await;
-    std::process::Command::new("kill").args(["-CONT", &pid.to_string()]).status().unwrap();
+    drop(hung);
     assert_eq!((&end["type"], &end["topic"]), (&json!("end"), &json!("host")), "{end}");
     assert!(end["error"].as_str().unwrap().contains("broker"), "{end}");
     live.stop_web().await;

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use async_nats::jetstream;
 use fleetps_ingestor::{
+    IngestorSettings,
     catalog::SegmentFolder,
     segment::{Level, SegmentName},
 };
@@ -67,8 +68,23 @@ async fn until_more_is_stored(fixture: &Fixture) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn kills_of_the_ingestor_lose_nothing_and_store_nothing_twice() {
+    kill_under_load(&[IngestorSettings::default().merge_rows], Duration::from_millis(100)).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "merges more than anything else may run beside; `.ci/full` runs it alone"]
+async fn the_same_where_merges_divide_into_another_number_of_shards_after_every_kill() {
+    // 4, 2 and 8 shards where 4,000 rows come in a second.
+    kill_under_load(&[4_000_000, 8_000_000, 2_000_000], Duration::from_millis(500)).await;
+}
+
+async fn kill_under_load(merge_rows: &[u64], seal_interval: Duration) {
     let mut chance = chance();
-    let fixture = Fixture::start().await;
+    let mut fixture = Fixture { seal_interval, merge_rows: merge_rows[0], ..Fixture::start().await };
+    if merge_rows.len() > 1 {
+        // Merges that divide wait for four times as many.
+        fixture.merge_fresh_count = 2;
+    }
     let stop = tokio_util::sync::CancellationToken::new();
     let publishing = publish_under_load(hosts(&fixture).await, stop.clone());
     let mut ingestor = fixture.process();
@@ -80,6 +96,7 @@ async fn kills_of_the_ingestor_lose_nothing_and_store_nothing_twice() {
         }
         tokio::time::sleep(Duration::from_millis(chance.u64(20..900))).await;
         kill(&mut ingestor);
+        fixture.merge_rows = merge_rows[number % merge_rows.len()];
         ingestor = fixture.process();
     }
     until("a merge", || segments(&fixture).iter().any(|name| name.level != Level::Fresh)).await;
@@ -88,6 +105,9 @@ async fn kills_of_the_ingestor_lose_nothing_and_store_nothing_twice() {
     let published: u64 = publishers.iter().map(|publisher| publisher.ledger.len() as u64).sum();
     assert!(published > 100, "only {published} were published");
     fixture.until_count("SELECT count(*) FROM host_sample", published).await;
+    // Which also keeps what is asked next within its memory: a sealed segment every tenth of a second are hundreds.
+    let waiting = || segments(&fixture).iter().filter(|name| name.level == Level::Fresh).count();
+    until("merging keeps up", || waiting() < 100).await;
     assert!(terminate(&mut ingestor).success());
     assert_stored(&fixture.history(), &publishers);
     assert_events_of_the_stream(&fixture).await;

@@ -36,6 +36,10 @@ pub const SECTOR_BYTES: u64 = 512;
 pub struct Fixture {
     pub server: Option<ManagedServer>,
     pub folder: tempfile::TempDir,
+    /// The rows of a merged segment; merges divide where it is low.
+    pub merge_rows: u64,
+    pub merge_fresh_count: usize,
+    pub seal_interval: Duration,
 }
 
 fn server_settings(folder: &Path) -> ServerSettings {
@@ -53,7 +57,14 @@ impl Fixture {
         // Shown for a test that fails, or with --nocapture.
         let _ = tracing_subscriber::fmt().with_test_writer().try_init();
         let folder = tempfile::tempdir().unwrap();
-        let mut fixture = Self { server: None, folder };
+        let merge_rows = IngestorSettings::default().merge_rows;
+        let mut fixture = Self {
+            server: None,
+            folder,
+            merge_rows,
+            merge_fresh_count: 5,
+            seal_interval: Duration::from_millis(100),
+        };
         fixture.start_server().await;
         stream::ensure(&fixture.jetstream().await, STREAM_BYTES as i64).await.unwrap();
         fixture
@@ -94,8 +105,9 @@ impl Fixture {
     pub fn settings(&self) -> IngestorSettings {
         IngestorSettings {
             history: self.history(),
-            seal_interval: Duration::from_millis(100),
-            merge_fresh_count: 5,
+            seal_interval: self.seal_interval,
+            merge_fresh_count: self.merge_fresh_count,
+            merge_rows: self.merge_rows,
             upkeep_interval: Duration::from_millis(20),
             unlink_delay: Duration::from_secs(1),
             quarantine_after: Duration::from_millis(100),

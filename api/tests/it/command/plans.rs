@@ -8,7 +8,7 @@ use super::{
     helper::{FakeHost, Turn, is_run},
     scene::{Scene, Web, last_words, states},
 };
-use crate::ingest::until;
+use crate::{hung::Hung, ingest::until};
 
 const HOSTS: [&str; 4] = ["web-01", "web-02", "web-03", "web-04"];
 
@@ -128,19 +128,15 @@ async fn a_plan_whose_asker_hangs_up_is_carried_out_all_the_same() {
     let scene = Scene::start().await;
     let web = scene.web(true).await;
     let _hosts = fleet(&scene, &web).await;
-    let broker = |signal: &str| {
-        let pid = scene.server.pid().to_string();
-        assert!(std::process::Command::new("kill").args([signal, &pid]).status().unwrap().success());
-    };
     let body = json!({"hosts": HOSTS, "action": "restart", "unit": "nginx.service"});
     // The broker holds its answers back, so that the asker is gone before the plan is written down.
-    broker("-STOP");
+    let hung = Hung::new(scene.server.pid());
     let is_taken = async || web.site.shared.commands.bounded().is_some_and(|room| room.in_use == 4);
     tokio::select! {
         answer = web.ask("POST", "/api/v1/commands", &body) => panic!("the broker answers: {answer:?}"),
         () = until("the order is taken", is_taken) => {}
     }
-    broker("-CONT");
+    drop(hung);
     until("the plan is done", async || {
         let (_, listed) = web.ask("GET", "/api/v1/commands", &Value::Null).await;
         let commands = listed["commands"].as_array().unwrap();
