@@ -107,6 +107,12 @@ pub(crate) fn definitions<'a>(fields: impl IntoIterator<Item = &'a Field> + Clon
     all.collect::<Vec<_>>().join(",\n    ")
 }
 
+/// The columns of `fields` that are worked out, from the stored ones.
+pub(crate) fn worked_out<'a>(fields: impl IntoIterator<Item = &'a Field>) -> Vec<String> {
+    let others = fields.into_iter().filter(|field| !field.is_stored_as_read());
+    others.map(|field| format!("({})::{} AS {}", unpacked(field), field.sql_type, field.column)).collect()
+}
+
 /// How the value that people see is worked out from the stored one.
 fn unpacked(field: &Field) -> String {
     let stored = field.stored.column;

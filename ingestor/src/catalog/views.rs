@@ -12,10 +12,11 @@ use super::templates::{
     ProcessHourViewSql, ProcessViewSql, ProcessesAtMacroSql, SamplesAtSql, SpansBetweenSql, TopMacroSql,
 };
 use crate::{
-    fields::{columns, columns_in, facts, figures},
+    fields::{columns, columns_in, facts, figures, stored, worked_out},
     segment::{
-        EVENTS_SINCE_VERSION, INTERFACES_SINCE_VERSION, SCHEMA_VERSION, SegmentName, TICKS_SINCE_VERSION,
-        attach_statement, plain_schema_in, quote_identifier, samples_sql,
+        EVENTS_SINCE_VERSION, INTERFACES_SINCE_VERSION, SCHEMA_VERSION, STORED_START, STORED_TIMES,
+        SegmentName, TICKS_SINCE_VERSION, attach_statement, plain_schema_in, quote_identifier, samples_sql,
+        sql_read_start, sql_read_times,
     },
     template::render,
 };
@@ -68,12 +69,14 @@ pub(crate) struct Tables {
     /// The name of the attached database, quoted.
     catalog: String,
     schema_version: u32,
+    /// Whether it stores what [`packed_rows`] works out.
+    is_packed: bool,
 }
 
 impl Tables {
     /// A database with the tables of the latest version.
     pub(crate) fn of_catalog(catalog: &str) -> Self {
-        Self { catalog: quote_identifier(catalog), schema_version: SCHEMA_VERSION }
+        Self { catalog: quote_identifier(catalog), schema_version: SCHEMA_VERSION, is_packed: false }
     }
 
     /// Whether a table is there under its name, with all columns.
@@ -85,7 +88,9 @@ impl Tables {
 
 impl From<&SegmentName> for Tables {
     fn from(name: &SegmentName) -> Self {
-        Self { catalog: quote_identifier(&name.alias()), schema_version: name.schema_version }
+        let SegmentName { schema_version, .. } = *name;
+        let is_packed = schema_version >= SCHEMA_VERSION;
+        Self { catalog: quote_identifier(&name.alias()), schema_version, is_packed }
     }
 }
 
@@ -216,27 +221,76 @@ pub(crate) fn columns_of_latest<'a>(
 
 /// The query for all rows of `table`.
 fn union(table: &str, tables: &[Tables]) -> String {
+    if table == "process_history" {
+        return history(tables);
+    }
     let rows = |tables: &Tables| rows_of(table, tables);
+    let (packed, others): (Vec<&Tables>, Vec<&Tables>) =
+        tables.iter().partition(|tables| tables.is_packed && packing(table).is_some());
+    let packed = packed_rows(table, packed.iter().map(|tables| (None, *tables)));
     // Planning a query takes DuckDB half the time without the empty tables and matching columns by name.
     if !tables.is_empty() && tables.iter().all(|tables| tables.schema_version >= HOURS_SINCE_VERSION) {
-        let all: Vec<String> = tables.iter().filter_map(rows).collect();
+        let all: Vec<String> = others.iter().copied().filter_map(rows).chain(packed.clone()).collect();
         if !all.is_empty() {
             return all.join("\nUNION ALL ");
         }
     }
     let empty = Tables::of_catalog(EMPTY);
-    let all: Vec<String> = std::iter::once(&empty).chain(tables).filter_map(rows).collect();
+    let all: Vec<String> = std::iter::once(&empty).chain(others).filter_map(rows).chain(packed).collect();
     all.join("\nUNION ALL BY NAME ")
+}
+
+/// The columns of a table as the latest version stores them, and those that are worked out from them; `None` for one that is
+/// stored as it is read.
+fn packing(table: &str) -> Option<(String, String)> {
+    let (start, read) = (format!("host, boot_id, pid, {STORED_START}"), sql_read_start());
+    let with_facts = |times: &str| {
+        let worked_out = std::iter::once(read.clone()).chain(worked_out(facts()));
+        (format!("{start}, {}, {times}", stored(facts())), worked_out.collect::<Vec<_>>().join(", "))
+    };
+    Some(match table {
+        "process" => with_facts("first_seen, last_seen, facts_since"),
+        "process_earlier" => with_facts("facts_since, last_seen"),
+        "process_span" => {
+            let worked_out = [read, sql_read_times()].into_iter().chain(worked_out(figures()));
+            (
+                format!("{start}, {STORED_TIMES}, snapshots, {}", stored(figures())),
+                worked_out.collect::<Vec<_>>().join(", "),
+            )
+        }
+        "process_hour" => (format!("{start}, {HOUR_COLUMNS}, ended_children_cpu_ms, shared_bytes_sum"), read),
+        _ => return None,
+    })
+}
+
+/// The query for all rows of a table of segments that are packed, each with its number if it has one as a column `file`. What is
+/// worked out is so over all of them: planned for each, that would be most of the work of a small question.
+fn packed_rows<'a>(table: &str, tables: impl Iterator<Item = (Option<usize>, &'a Tables)>) -> Option<String> {
+    let (stored, worked_out) = packing(table)?;
+    let mut file_column = "";
+    let mut rows = Vec::new();
+    for (file, Tables { catalog, .. }) in tables {
+        let number = file.map(|file| format!("{file} AS file, ")).unwrap_or_default();
+        file_column = if file.is_some() { "file, " } else { "" };
+        rows.push(format!("SELECT {number}{stored} FROM {catalog}.{table}"));
+    }
+    let columns = columns_of(table, SCHEMA_VERSION);
+    let rows = Some(rows.join("\nUNION ALL ")).filter(|rows| !rows.is_empty())?;
+    Some(format!("SELECT {file_column}{columns} FROM (SELECT *, {worked_out} FROM ({rows}))"))
 }
 
 /// The same with a column `file`, which joins rows of one file; in brackets.
 fn union_of_files(table: &str, tables: &[Tables]) -> String {
     let empty = [Tables::of_catalog(EMPTY)];
     let tables = if tables.is_empty() { &empty } else { tables };
-    let rows = tables.iter().enumerate().filter_map(|(file, tables)| {
+    let is_packed = |tables: &Tables| tables.is_packed && packing(table).is_some();
+    let (packed, others): (Vec<_>, Vec<_>) =
+        tables.iter().enumerate().partition(|(_, tables)| is_packed(tables));
+    let rows = others.into_iter().filter_map(|(file, tables)| {
         Some(format!("SELECT {file} AS file, * FROM ({})", rows_of(table, tables)?))
     });
-    format!("({})", rows.collect::<Vec<_>>().join("\nUNION ALL "))
+    let packed = packed_rows(table, packed.into_iter().map(|(file, tables)| (Some(file), tables)));
+    format!("({})", rows.chain(packed).collect::<Vec<_>>().join("\nUNION ALL "))
 }
 
 /// The columns of a table as a segment of `schema_version` has them: by name, so that a column that is more in one file
@@ -298,7 +352,7 @@ fn identity_in(schema_version: u32) -> String {
 }
 
 /// A table of one segment as something to select [`columns_of`] from.
-fn source(table: &str, Tables { catalog, schema_version }: &Tables) -> String {
+fn source(table: &str, Tables { catalog, schema_version, .. }: &Tables) -> String {
     let has_identity =
         matches!(table, "event" | "process" | "process_span" | "process_sample" | "process_hour");
     match has_identity && *schema_version < TICKS_SINCE_VERSION {
@@ -322,7 +376,6 @@ fn rows_of(table: &str, tables: &Tables) -> Option<String> {
         "event" if *schema_version < EVENTS_SINCE_VERSION => return None,
         "process_earlier" if *schema_version < TICKS_SINCE_VERSION => return None,
         "interface_sample" if *schema_version < INTERFACES_SINCE_VERSION => return None,
-        "process_history" => history_of(tables),
         "host_sample" => {
             let told = |since: u32, column: &str, unknown: &str| match *schema_version >= since {
                 true => column.to_owned(),
@@ -352,17 +405,16 @@ fn rows_of(table: &str, tables: &Tables) -> Option<String> {
     })
 }
 
-/// The query for what processes were from one time to another, as one segment has it.
-fn history_of(tables: &Tables) -> String {
+/// The query for what processes were from one time to another.
+fn history(tables: &[Tables]) -> String {
     let facts = columns(facts());
     let select = |table: &str, first_seen: &str| {
-        let rows = rows_of(table, tables)?;
-        Some(format!(
+        let rows = union(table, tables);
+        format!(
             "SELECT {IDENTITY}, {facts}, {first_seen} AS first_seen, facts_since, last_seen FROM ({rows})"
-        ))
+        )
     };
-    let parts = [select("process", "first_seen"), select("process_earlier", "facts_since")];
-    parts.into_iter().flatten().collect::<Vec<_>>().join(" UNION ALL ")
+    [select("process", "first_seen"), select("process_earlier", "facts_since")].join("\nUNION ALL ")
 }
 
 #[cfg(test)]

@@ -55,13 +55,15 @@ pub(crate) use file::{
 pub use level::Level;
 pub use name::{FIRST_IMPORTED_PARTITION, SegmentName};
 pub(crate) use name::{TIME_FORMAT, parse_time};
-pub(crate) use paced::sql_stored as sql_stored_times;
+pub(crate) use paced::{STORED as STORED_TIMES, sql_read as sql_read_times, sql_stored as sql_stored_times};
 pub use resolution::Resolution;
 pub(crate) use row_counts::RowCounts;
 pub use rows::SegmentRows;
 pub use seal::{SealError, seal};
 pub use shard::Shard;
-pub(crate) use started::sql_stored as sql_stored_start;
+pub(crate) use started::{
+    STORED as STORED_START, sql_read as sql_read_start, sql_stored as sql_stored_start,
+};
 pub(crate) use verify::{verify_file, verify_segment};
 pub(crate) use verify_log::VerifyLog;
 

@@ -32,18 +32,35 @@ impl Pace {
     }
 }
 
+/// The columns that are stored.
+pub(crate) const STORED: &str = "captured_from_ms, interval_ms, intervals, late_ms, longer_ms";
+const FIRST_MS: &str = "captured_from_ms + intervals * interval_ms + late_ms";
+
+/// The first and the last capture.
+fn sql_captured_at() -> [String; 2] {
+    [
+        format!("make_timestamp_ms({FIRST_MS})::TIMESTAMP_MS"),
+        format!("make_timestamp_ms({FIRST_MS} + (snapshots - 1) * interval_ms + longer_ms)::TIMESTAMP_MS"),
+    ]
+}
+
+/// The columns that are read, worked out from the stored ones.
+pub(crate) fn sql_read() -> String {
+    let [first, last] = sql_captured_at();
+    format!("{first} AS first_captured_at, {last} AS last_captured_at")
+}
+
 /// The stored columns, and those that are read.
 pub(super) fn sql_definitions() -> String {
-    let first = "captured_from_ms + intervals * interval_ms + late_ms";
+    let [first, last] = sql_captured_at();
     format!(
         "captured_from_ms BIGINT,          -- the first capture of its host in this file, in ms since 1970\n    \
          interval_ms BIGINT,               -- the usual time between two\n    \
          intervals BIGINT,                 -- of these, before the span\n    \
          late_ms BIGINT,                   -- how much later than that it was captured first\n    \
          longer_ms BIGINT,                 -- how much longer it is than (snapshots - 1) intervals\n    \
-         first_captured_at TIMESTAMP_MS AS (make_timestamp_ms({first})::TIMESTAMP_MS),\n    \
-         last_captured_at TIMESTAMP_MS AS \
-         (make_timestamp_ms({first} + (snapshots - 1) * interval_ms + longer_ms)::TIMESTAMP_MS)"
+         first_captured_at TIMESTAMP_MS AS ({first}),\n    \
+         last_captured_at TIMESTAMP_MS AS ({last})"
     )
 }
 

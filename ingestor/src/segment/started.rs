@@ -32,16 +32,29 @@ fn sql_start_us() -> String {
     )
 }
 
+/// The columns that are stored.
+pub(crate) const STORED: &str = "start_high, start_low, ticks_from";
+const START_TICKS: &str = "start_high * 65536 + start_low";
+
+fn sql_started_at() -> String {
+    format!("make_timestamp(epoch_us(ticks_from) + {})", sql_start_us())
+}
+
 /// The stored columns of a start, and those that are read.
 pub(super) fn sql_definitions() -> String {
     format!(
         "start_high BIGINT,                -- start_ticks // 65536\n    \
          start_low USMALLINT,              -- the rest\n    \
-         start_ticks BIGINT AS (start_high * 65536 + start_low),\n    \
+         start_ticks BIGINT AS ({START_TICKS}),\n    \
          ticks_from TIMESTAMP,             -- since when the host counts ticks, by its clock\n    \
-         started_at TIMESTAMP AS (make_timestamp(epoch_us(ticks_from) + {}))",
-        sql_start_us()
+         started_at TIMESTAMP AS ({})",
+        sql_started_at()
     )
+}
+
+/// The columns that are read, worked out from the stored ones.
+pub(crate) fn sql_read() -> String {
+    format!("{START_TICKS} AS start_ticks, {} AS started_at", sql_started_at())
 }
 
 /// The values of the stored columns, from the column `start_ticks` and the time of the start.
