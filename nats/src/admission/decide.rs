@@ -91,11 +91,11 @@ impl Rules {
     ) -> Result<Admitted, Denial> {
         self.check_name(claimant)?;
         let in_the_way = self.roll().waiting.in_the_way(&claimant.network, Instant::now());
-        if let Some(host) = in_the_way.map_err(|_| Denial::TooManyWaiting)?
-            && !hosts::end_waiting(&self.hosts, &host).await?
-        {
-            // Another request took this place; the host retries.
-            return Err(Denial::Busy);
+        for host in in_the_way.map_err(|_| Denial::TooManyWaiting)? {
+            if !hosts::end_waiting(&self.hosts, &host).await? {
+                // Another request took this place; the host retries.
+                return Err(Denial::Busy);
+            }
         }
         let record = HostRecord {
             network: Some(claimant.network.clone()),

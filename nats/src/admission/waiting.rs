@@ -79,18 +79,23 @@ impl Waiting {
         full.map(|(network, _)| network.clone()).collect()
     }
 
-    /// The host that must make room before one more of `network` may wait.
+    /// The hosts that must make room before one more of `network` may wait: one, or more where several came at once before
+    /// any of them was known here.
     ///
     /// # Errors
     /// When too many made room within this second.
-    pub(super) fn in_the_way(&mut self, network: &str, now: Instant) -> Result<Option<String>, TooFast> {
-        let of_network = self.networks.get(network).filter(|hosts| hosts.len() >= MAX_WAITING_OF_NETWORK);
-        let largest = || self.networks.values().max_by_key(|hosts| hosts.len());
-        let is_full = self.places.len() >= MAX_WAITING;
-        let crowd = of_network.or_else(|| largest().filter(|_| is_full));
-        let Some((_, host)) = crowd.and_then(BTreeSet::first) else { return Ok(None) };
-        let host = host.clone();
-        if self.moves.may(now) { Ok(Some(host)) } else { Err(TooFast) }
+    pub(super) fn in_the_way(&mut self, network: &str, now: Instant) -> Result<Vec<String>, TooFast> {
+        let of_network = self.networks.get(network).map(|hosts| (hosts, MAX_WAITING_OF_NETWORK, hosts.len()));
+        let largest = self.networks.values().max_by_key(|hosts| hosts.len());
+        let of_all = largest.map(|hosts| (hosts, MAX_WAITING, self.places.len()));
+        let is_full = |(_, most, waiting): &(_, usize, usize)| waiting >= most;
+        let Some((hosts, most, waiting)) = of_network.filter(is_full).or(of_all.filter(is_full)) else {
+            return Ok(Vec::new());
+        };
+        let first = hosts.iter().take(waiting + 1 - most);
+        let hosts: Vec<String> =
+            first.map(|(_, host)| host.clone()).take_while(|_| self.moves.may(now)).collect();
+        if hosts.is_empty() { Err(TooFast) } else { Ok(hosts) }
     }
 }
 
@@ -142,6 +147,8 @@ mod tests {
         }
     }
 
+    const NOBODY: [&str; 0] = [];
+
     #[test]
     fn the_longest_waiting_of_the_largest_network_makes_room() {
         let (mut waiting, mut now) = (Waiting::default(), Instant::now());
@@ -150,20 +157,23 @@ mod tests {
             waiting.in_the_way(network, now).unwrap()
         };
         for number in 0..MAX_WAITING_OF_NETWORK {
-            assert_eq!(asked(&mut waiting, "loud"), None);
+            assert_eq!(asked(&mut waiting, "loud"), NOBODY);
             waiting.set(&format!("loud-{number}"), Some(&record("loud", i64::try_from(number).unwrap())));
         }
         waiting.set("quiet", Some(&record("quiet", -1)));
-        assert_eq!(asked(&mut waiting, "loud"), Some("loud-0".to_owned()));
-        assert_eq!(asked(&mut waiting, "quiet"), None);
+        waiting.set("loud-late", Some(&record("loud", 1_000)));
+        assert_eq!(asked(&mut waiting, "loud"), ["loud-0", "loud-1"], "two came at once");
+        waiting.set("loud-late", None);
+        assert_eq!(asked(&mut waiting, "loud"), ["loud-0"]);
+        assert_eq!(asked(&mut waiting, "quiet"), NOBODY);
         assert_eq!(waiting.full_networks(), ["loud"]);
         for number in waiting.len()..MAX_WAITING {
             let network = format!("n{}", number % 50);
             waiting.set(&format!("h{number}"), Some(&record(&network, 1)));
         }
-        assert_eq!(asked(&mut waiting, "quiet"), Some("loud-0".to_owned()));
+        assert_eq!(asked(&mut waiting, "quiet"), ["loud-0"]);
         waiting.set("loud-0", None);
-        assert_eq!(asked(&mut waiting, "quiet"), None);
+        assert_eq!(asked(&mut waiting, "quiet"), NOBODY);
         waiting.set("quiet", Some(&HostRecord { admission: Admission::Admitted, ..record("quiet", 0) }));
         assert_eq!(waiting.len(), MAX_WAITING - 2);
     }
