@@ -20,6 +20,8 @@ const TICKS_OF_A_SEGMENT: u64 = 3600;
 /// passed: with three times the snapshots of each process, a row takes half the bytes.
 const LARGE_ROWS: usize = 100_000;
 const LARGE_INTERVALS: u32 = 3;
+/// Unless it has as many samples of each process already: what a host sends of its past, or at a short interval.
+const ENOUGH_SAMPLES: usize = 9;
 /// Rows that waited in the stream for longer than that are sealed when there are this many: some 100 MB, which every machine
 /// has.
 const WAITED_ROWS: usize = 500_000;
@@ -115,7 +117,10 @@ impl SnapshotConsumer for SegmentWriter {
 
     fn flush_if_due(&mut self) -> Result<(), Ended> {
         self.intervals += 1;
-        let is_large = self.rows.as_ref().is_some_and(|rows| rows.len() >= LARGE_ROWS);
+        let is_large = self
+            .rows
+            .as_ref()
+            .is_some_and(|rows| rows.len() >= LARGE_ROWS && rows.samples_of_each() < ENOUGH_SAMPLES);
         if is_large && self.intervals < LARGE_INTERVALS { Ok(()) } else { self.flush() }
     }
 

@@ -343,6 +343,11 @@ impl SegmentRows {
         self.samples
     }
 
+    /// Samples of each process so far, on average; 0 without one.
+    pub(crate) fn samples_of_each(&self) -> usize {
+        self.samples.checked_div(self.processes.len()).unwrap_or_default()
+    }
+
     /// Whether no snapshot is in it; it may still cover sequences.
     pub fn is_empty(&self) -> bool {
         self.snapshots.is_empty()
