@@ -31,9 +31,6 @@ const START_US: i64 = 1_795_737_600_000_000;
 const ON_THE_WAY_US: i64 = 5_000;
 /// Rows to merge unless told otherwise: where a merge is cut.
 const MERGED_ROWS: usize = 20_000_000;
-/// As the ingestor's intake has it.
-const LARGE_ROWS: usize = 100_000;
-const LARGE_INTERVALS: u32 = 3;
 /// A column that takes less, in bytes a row, is not printed.
 const LEAST_PRINTED: f64 = 0.02;
 
@@ -117,7 +114,8 @@ fn make(folder: &Path, hosts: usize, arguments: &Arguments) -> u64 {
             segment.push(sequence, stored_at_us, host, &snapshot);
             let age_us = u64::try_from(stored_at_us - begun_us).unwrap();
             let age = Duration::from_micros(age_us);
-            let is_large = segment.len() >= LARGE_ROWS && age < LARGE_INTERVALS * arguments.seal_interval;
+            let is_large = segment.are_of_a_large_fleet()
+                && age < SegmentRows::LARGE_INTERVALS * arguments.seal_interval;
             let is_due = segment.is_full(arguments.seal_rows)
                 || (age >= arguments.seal_interval && !is_large)
                 || (round + 1, place + 1) == last;

@@ -20,8 +20,8 @@ fleetps_nats::settings! {
     pub struct IngestorSettings in "history" was "ingestor" {
         /// Partition of the stream to store; 0 unless the stream is divided.
         pub partition: u32 = 0, in bounds::number(0..=1023, "readiness follows at most 1,024 partitions");
-        /// A fresh segment is sealed this often: that much of the past is in the stream only. One of a large fleet, with more
-        /// than 100,000 rows by then, is sealed at every third of these times. More often makes more small files to merge.
+        /// A fresh segment is sealed this often: that much of the past is in the stream only. One of a large fleet, with 100,000
+        /// rows by then, is sealed at every third of these times. More often makes more small files to merge.
         #[serde(with = "units::duration")]
         pub seal_interval: Duration = Duration::from_secs(30), in bounds::duration(100 * MS..=HOUR, OFTEN);
         /// A fresh segment is sealed at this many rows of processes at the latest, and before where it takes 512 MiB of memory.

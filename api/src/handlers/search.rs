@@ -19,7 +19,7 @@ use crate::{
     live::now_us,
     query::parameter::Count,
     refusal::Refusal,
-    scoped_fleet::ScopedFleet,
+    scoped_fleet::{ScopedFleet, travel::SEALED_WITHIN_US},
     url::Url,
     view::{
         alert_on,
@@ -32,9 +32,6 @@ use crate::{
         when::{self, TimeParam},
     },
 };
-
-/// By then everything is in the history: a large fleet is sealed every minute and a half, and that takes some seconds.
-const SEALED_AFTER_US: i64 = 240_000_000;
 
 /// The matches, and how complete they are.
 #[derive(Debug)]
@@ -109,7 +106,7 @@ fn last_before(scoped: &ScopedFleet, at_us: i64) -> Option<i64> {
 
 /// Whether all there is of a moment is in the history by now.
 fn is_sealed(at_us: i64) -> bool {
-    now_us().saturating_sub(at_us) > SEALED_AFTER_US
+    now_us().saturating_sub(at_us) > SEALED_WITHIN_US
 }
 
 async fn search_live(

@@ -27,6 +27,7 @@ const MERGES_WITHIN_S: i64 = 3 * 3600;
 /// Whether one thing that readiness needs is there; `Err` has the problem.
 pub type Check = Result<(), String>;
 
+/// How old the oldest fresh segment of an ingestor is, in s.
 fn merge_lag_s(status: &IngestorStatus, now_us: i64) -> Option<i64> {
     (status.unmerged_since_s > 0).then(|| (now_us / 1_000_000).saturating_sub(status.unmerged_since_s).max(0))
 }

@@ -19,8 +19,9 @@ use crate::{
     refusal::Refusal,
 };
 
-/// By then a snapshot is in the history: a large fleet is sealed every minute and a half, and that takes some seconds.
-const SEALED_WITHIN_US: i64 = 240_000_000;
+/// By then a snapshot is in the history: a large fleet is sealed every minute and a half, and a machine that is behind may take
+/// as long again and some seconds.
+pub const SEALED_WITHIN_US: i64 = 240_000_000;
 
 /// One host at a past moment, and where to go from there.
 #[derive(Debug, Clone)]

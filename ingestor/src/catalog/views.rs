@@ -69,7 +69,7 @@ pub(crate) struct Tables {
     /// The name of the attached database, quoted.
     catalog: String,
     schema_version: u32,
-    /// Whether it stores what [`packed_rows`] works out.
+    /// Whether it stores what [`packed_rows`] works out. A file of an earlier version is asked for its own columns.
     is_packed: bool,
 }
 

@@ -16,13 +16,7 @@ use crate::segment::SegmentRows;
 /// This many ticks alone make a segment: an hour of them, so that neither a start nor memory has more.
 const TICKS_OF_A_SEGMENT: u64 = 3600;
 
-/// A segment with this many rows after the seal interval is of a large fleet, and stays open until [`LARGE_INTERVALS`] have
-/// passed: with three times the snapshots of each process, a row takes half the bytes.
-const LARGE_ROWS: usize = 100_000;
-const LARGE_INTERVALS: u32 = 3;
-/// Unless it has as many samples of each process already: what a host sends of its past, or at a short interval.
-const ENOUGH_SAMPLES: usize = 9;
-/// Rows that waited in the stream for longer than that are sealed when there are this many: some 100 MB, which every machine
+/// Rows that waited in the stream for longer than a large fleet's segment stays open are sealed when there are this many: some 100 MB, which every machine
 /// has.
 const WAITED_ROWS: usize = 500_000;
 
@@ -108,7 +102,7 @@ impl SnapshotConsumer for SegmentWriter {
     }
 
     fn flush_if_full(&mut self) -> Result<(), Ended> {
-        let waited = self.seal_interval.saturating_mul(LARGE_INTERVALS);
+        let waited = self.seal_interval.saturating_mul(SegmentRows::LARGE_INTERVALS);
         let is_full = self.rows.as_ref().is_some_and(|rows| {
             rows.is_full(self.seal_rows) || (rows.len() >= WAITED_ROWS && rows.spans() >= waited)
         });
@@ -117,11 +111,8 @@ impl SnapshotConsumer for SegmentWriter {
 
     fn flush_if_due(&mut self) -> Result<(), Ended> {
         self.intervals += 1;
-        let is_large = self
-            .rows
-            .as_ref()
-            .is_some_and(|rows| rows.len() >= LARGE_ROWS && rows.samples_of_each() < ENOUGH_SAMPLES);
-        if is_large && self.intervals < LARGE_INTERVALS { Ok(()) } else { self.flush() }
+        let waits = self.rows.as_ref().is_some_and(SegmentRows::are_of_a_large_fleet);
+        if waits && self.intervals < SegmentRows::LARGE_INTERVALS { Ok(()) } else { self.flush() }
     }
 
     fn flush(&mut self) -> Result<(), Ended> {
@@ -174,16 +165,20 @@ mod tests {
     #[test]
     fn a_large_segment_is_sealed_at_every_third_interval_and_a_small_one_at_each() {
         let (mut writer, segments) = writer();
-        let mut sealed_after = |processes| {
-            take(&mut writer, 1, 0, processes);
+        let mut sealed_after = |snapshots: u32, processes| {
+            for second in 1..=snapshots {
+                take(&mut writer, u64::from(second), i64::from(second), processes);
+            }
             (1..9).find(|_| {
                 writer.flush_if_due().unwrap();
                 segments.try_recv().is_ok()
             })
         };
-        assert_eq!(sealed_after(LARGE_ROWS - 1), Some(1));
-        assert_eq!(sealed_after(LARGE_ROWS), Some(3));
-        assert_eq!(sealed_after(LARGE_ROWS), Some(3), "the intervals are counted anew");
+        assert_eq!(sealed_after(1, 99_999), Some(1));
+        assert_eq!(sealed_after(1, 100_000), Some(3));
+        assert_eq!(sealed_after(1, 100_000), Some(3), "the intervals are counted anew");
+        assert_eq!(sealed_after(8, 12_500), Some(3));
+        assert_eq!(sealed_after(9, 12_500), Some(1), "there are enough samples of each process");
     }
 
     #[test]

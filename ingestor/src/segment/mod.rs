@@ -3,8 +3,8 @@
 //! A segment is a DuckDB file with the tables of `schema.sql` and a name (`name`) that says which sequences of the
 //! stream it holds. `rows` collects what goes into one (`strings` and `programs` keep what repeats), `columns` lays it out for
 //! DuckDB, `seal` makes the file. A process is stored as `spans` in which nothing changed, in other units than it is read in:
-//! `fields::packed_figures` packs rows that come from other segments. What many processes are is stored once, and starts and captures are
-//! stored so that they pack well (`started`, `paced`).
+//! `fields::packed_figures` packs rows that come from other segments. Starts and captures are stored so that they pack well
+//! (`started`, `paced`).
 //!
 //! **A segment with its final name is complete and never written again.** It is written under a temporary name,
 //! checkpointed, synced to disk and renamed, and the folder is synced. So after any crash the folder holds whole
@@ -110,7 +110,7 @@ pub const SCHEMA_VERSION: u32 = latest([
 /// Grows with every change of `schema.sql` itself.
 const TABLES_VERSION: u32 = 12;
 /// Since then, a segment may have some of the hosts alone. A version that knows no shards must not take one for the whole, and
-/// to it these segments are of a later version.
+/// to it these segments are of a later version. Segments with all hosts were never of this one.
 pub(crate) const SHARDS_SINCE_VERSION: u32 = 11;
 /// The version of segments that have some of the hosts.
 pub const SHARDED_VERSION: u32 = latest([SCHEMA_VERSION, SHARDS_SINCE_VERSION]);

@@ -1,4 +1,4 @@
-//! What the processes of a segment are, each kept once: on most hosts of a fleet the same programs run.
+//! What the processes of a segment are, kept once in memory until it is sealed: on most hosts of a fleet the same programs run.
 
 use std::collections::HashMap;
 

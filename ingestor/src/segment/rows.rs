@@ -30,6 +30,10 @@ use crate::{
 const MAX_BYTES: usize = 512 << 20;
 /// Text kept for one segment, of which DuckDB has a copy while it seals: 500,000 command lines of 4 KiB are 2 GB.
 const MAX_TEXT_BYTES: usize = 64 << 20;
+/// Rows after the seal interval of a large fleet, of some hundred hosts with 300 processes: files of 30 s would be 3 MB each.
+const LARGE_ROWS: usize = 100_000;
+/// What a segment of 90 s has at the agent's interval of 10 s. What hosts send of their past has more, and need not wait.
+const ENOUGH_SAMPLES: usize = 9;
 /// Snapshots in one segment, for hosts that report without processes; each takes about half a kilobyte.
 const MAX_SNAPSHOTS: usize = 100_000;
 
@@ -134,6 +138,9 @@ pub(super) struct RunRow {
 }
 
 impl SegmentRows {
+    /// The seal intervals of a large fleet's segment: with three times the samples of each process, a row takes half the bytes.
+    pub const LARGE_INTERVALS: u32 = 3;
+
     /// An empty one, for the sequences from `first_sequence`; `begun_at_us` (µs since 1970 UTC, the broker's clock)
     /// is the time of the first.
     pub fn new(partition: u32, epoch_s: i64, first_sequence: u64, begun_at_us: i64) -> Self {
@@ -343,9 +350,10 @@ impl SegmentRows {
         self.samples
     }
 
-    /// Samples of each process so far, on average; 0 without one.
-    pub(crate) fn samples_of_each(&self) -> usize {
-        self.samples.checked_div(self.processes.len()).unwrap_or_default()
+    /// Whether these are of a large fleet, after the seal interval, and should wait for more: a segment then stays open until
+    /// [`SegmentRows::LARGE_INTERVALS`] of them have passed. Not where it has enough samples of each process already.
+    pub fn are_of_a_large_fleet(&self) -> bool {
+        self.samples >= LARGE_ROWS && self.samples < ENOUGH_SAMPLES * self.processes.len()
     }
 
     /// Whether no snapshot is in it; it may still cover sequences.
