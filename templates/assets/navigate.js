@@ -2,6 +2,7 @@
 // and open menus. Every state stays a URL; the back button works.
 import { disconnect, start as connect } from "./live.js";
 import { setClock, upgradeAll } from "./times.js";
+import { holdBack, show } from "./later.js";
 import { forget, showFrozen } from "./patch.js";
 
 const TYPING_PAUSE_MS = 150; // long enough for the next letter, short enough to feel at once
@@ -62,6 +63,7 @@ function swap(fresh, { keep, focus, quiet }) {
   const open = [...before.querySelectorAll("details[open]")].map((details) => details.id);
   disconnect();
   forget();
+  if (!keep || !scrollY) holdBack(after, focusId);
   before.replaceWith(after);
   document.title = fresh.title;
   const navs = [...fresh.querySelectorAll(".top nav")];
@@ -86,6 +88,7 @@ function swap(fresh, { keep, focus, quiet }) {
   tell(after);
   document.dispatchEvent(new CustomEvent("swap", { detail: before }));
   connect();
+  show();
 }
 
 /** Says what came to those who hear the page: a region that is replaced together with its text is not read aloud. */
