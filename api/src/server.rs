@@ -4,7 +4,13 @@ use std::{sync::Arc, time::Duration};
 
 use anyhow::Context;
 use fleetps_ingestor::{IngestorSettings, sql::SqlClient};
-use fleetps_nats::{agent_settings::ControlKey, patience::patiently, server::ServerHealth};
+use fleetps_nats::{
+    agent_settings::ControlKey,
+    now_us,
+    own_figures::{self, OwnFigure, OwnFigures},
+    patience::patiently,
+    server::ServerHealth,
+};
 use futures_util::future::OptionFuture;
 use tokio::sync::{oneshot, watch};
 use tokio_util::sync::CancellationToken;
@@ -136,6 +142,7 @@ pub async fn run(
     let control = control.follow(client.clone(), control_key, shared.groups.clone(), shutdown.clone());
     let groups = tokio::spawn(async { tokio::join!(groups, host_keys, control, commands) });
     let absence = tokio::spawn(shared.absence.clone().watch(client.clone(), shutdown.clone()));
+    let telling_certificate = tokio::spawn(tell_certificate(&doors.pages, client.clone(), shutdown.clone()));
     let reports = tokio::spawn(watch_reports(shared.clone(), client.clone(), shutdown.clone()));
     let (watched, fleet) = (shared.control.clone(), Arc::clone(&shared.fleet));
     let sharpening = watching::sharpen(client.clone(), watched, fleet, host_bytes_per_s, shutdown.clone());
@@ -158,6 +165,7 @@ pub async fn run(
     groups.await?;
     absence.await?;
     reports.await?;
+    telling_certificate.await?;
     tidying.await?;
     sharpening.await?;
     Ok(())
@@ -182,6 +190,24 @@ async fn tell_people(
     let telling =
         settings.map(|settings| dispatch::run(shared.dispatching, world, settings, client, shutdown));
     tokio::join!(acknowledged, OptionFuture::from(telling));
+}
+
+/// Tells how long the certificate of the pages at `door` lasts, for alerts; nothing without one.
+fn tell_certificate(
+    door: &TlsListener,
+    client: async_nats::Client,
+    shutdown: CancellationToken,
+) -> impl Future<Output = ()> + use<> {
+    let (certificate, address) = (door.certificate(), door.local_addr());
+    async move {
+        let Some(certificate) = certificate else { return };
+        let part = address.map_or_else(|_| "web server".to_owned(), |address| address.to_string());
+        let figures = move || {
+            let left_s = certificate.ends_s().map(|ends_s| ends_s.saturating_sub(now_us() / 1_000_000).max(0) as f64);
+            OwnFigures::of(&part, [(OwnFigure::CertificateEndsIn, left_s)])
+        };
+        own_figures::tell(client, figures, shutdown).await;
+    }
 }
 
 /// Follows what the other parts say of themselves.

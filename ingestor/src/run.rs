@@ -14,6 +14,7 @@ use fleetps_nats::{
     decode::MessageDecoder,
     error_chain,
     lock::{FolderLock, LockError},
+    own_figures,
     patience::patiently,
     stream::StreamError,
 };
@@ -34,7 +35,7 @@ use crate::{
     retention_clock::RetentionClock,
     segment::SegmentName,
     settings::IngestorSettings,
-    status::{DEAD_LETTERS, EVENTS, Progress, publish_status},
+    status::{self, DEAD_LETTERS, EVENTS, Progress, publish_status},
     streams,
 };
 
@@ -229,6 +230,11 @@ async fn run_parts(
     let shared = (Arc::clone(&progress), audit_clock);
     let auditing = keep_audit(client.clone(), &settings, audited, shared, &stop);
     let streams = tokio::spawn(streams::keep(jetstream.clone(), settings.clone(), stop.clone()));
+    let telling = {
+        let (folder, partition) = (settings.history.clone(), settings.partition);
+        let figures = move || status::own_figures(&progress, partition, &folder);
+        tokio::spawn(own_figures::tell(client.clone(), figures, stop.clone()))
+    };
 
     read_stream(
         (jetstream, Ticker::new(client, awaited)),
@@ -256,7 +262,7 @@ async fn run_parts(
     if let Some(auditing) = auditing {
         let _ = auditing.await;
     }
-    let _ = tokio::join!(streams, alerts);
+    let _ = tokio::join!(streams, alerts, telling);
     Ok(())
 }
 

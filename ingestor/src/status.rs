@@ -3,6 +3,7 @@
 use std::{
     collections::BTreeMap,
     fmt,
+    path::Path,
     sync::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicI64, AtomicU64, Ordering::Relaxed},
@@ -12,6 +13,8 @@ use std::{
 
 use async_nats::Client;
 use fleetps_nats::{
+    disk::Disk,
+    own_figures::{OwnFigure, OwnFigures},
     snapshot::BadSnapshot,
     status::{AlertStatus, IngestorStatus, QueueStatus, STATUS_LOOK, StatusTimer},
     subject,
@@ -305,6 +308,28 @@ fn first_of(named: &Mutex<Vec<(String, String)>>) -> Vec<(String, String)> {
     const MAX_NAMED: usize = 200;
     let named = named.lock().unwrap_or_else(PoisonError::into_inner);
     named.iter().take(MAX_NAMED).cloned().collect()
+}
+
+/// What rules about fleetps itself measure of this ingestor, whose history is in `folder`.
+pub(crate) fn own_figures(progress: &Progress, partition: u32, folder: &Path) -> OwnFigures {
+    let status = progress.status(partition);
+    let now_us = jiff::Timestamp::now().as_microsecond();
+    let unread_us = (status.pending > 0).then_some(status.read_stored_us);
+    let waits_since_us = [Some(status.unsealed_since_us), unread_us].into_iter().flatten().filter(|us| *us > 0).min();
+    let age_s = |since_us: i64| now_us.saturating_sub(since_us).max(0) as f64 / 1e6;
+    let unmerged_us = Some(status.unmerged_since_s.saturating_mul(1_000_000)).filter(|us| *us > 0);
+    let part = match partition {
+        0 => "history".to_owned(),
+        partition => format!("history, partition {partition}"),
+    };
+    OwnFigures::of(
+        &part,
+        [
+            (OwnFigure::HistoryBehind, Some(waits_since_us.map_or(0.0, age_s))),
+            (OwnFigure::HistoryDisk, Disk::of(folder).map(|disk| disk.used_percent() as f64)),
+            (OwnFigure::MergesBehind, Some(unmerged_us.map_or(0.0, age_s))),
+        ],
+    )
 }
 
 /// Publishes the status until it is cancelled.

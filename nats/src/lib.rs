@@ -11,7 +11,8 @@
 //!   waits for a broker, `signed` signs what hosts send over HTTP.
 //! * **Control:** `agent_settings` is what the fleet asks of a host's agent and how that is signed, `command` what it tells a host
 //!   to do.
-//! * **Reports:** `status` publishes how a part is doing, `audit` writes who did what.
+//! * **Reports:** `status` publishes how a part is doing, `own_figures` says so in the stream, for alerts, and `audit` writes who
+//!   did what.
 //! * **Broker:** `server` (feature `managed`) finds, installs and runs a local nats-server.
 //! * **Tools:** `settings` declares and merges settings, `bounds` checks their range, `units` parses durations and
 //!   sizes, `lock` keeps two processes out of one folder, `disk` says how full one is, `file` reads and replaces
@@ -44,6 +45,7 @@ pub mod log;
 pub mod log_settings;
 pub mod model;
 pub mod output;
+pub mod own_figures;
 pub mod patience;
 pub mod reader;
 #[cfg(feature = "managed")]

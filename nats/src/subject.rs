@@ -11,7 +11,7 @@ use crate::HostName;
 /// Every host's snapshots: what the stream holds.
 pub const ALL_SNAPSHOTS: &str = "fleetps.*.snapshot";
 /// The tick of the stream: an empty message that the ingestor publishes while nothing else comes, so that time goes on for
-/// whoever reads the stream.
+/// whoever reads the stream. One that is not empty also says how a part of fleetps is doing ([`crate::own_figures`]).
 pub const TICK: &str = "fleetps-tick";
 /// What happened, as the ingestor decides it: [`crate::stream::EVENTS`].
 pub const EVENTS: &str = "fleetps-event";

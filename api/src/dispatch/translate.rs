@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use fleetps_ingestor::alerts::{
     AlertChange, Change, Culprit as Part, HostFigure, Measure, Rule, Severity as AlertSeverity, Transition,
 };
-use fleetps_nats::model::Unit;
+use fleetps_nats::{model::Unit, own_figures::OwnFigure};
 
 use crate::{
     display,
@@ -134,6 +134,17 @@ fn measure(rule: &Rule) -> String {
         Measure::Gone => "absence".to_owned(),
         Measure::Silent => "silence".to_owned(),
         Measure::RestartLoop => "starts".to_owned(),
+        Measure::Own(figure) => own(figure).to_owned(),
+    }
+}
+
+/// A figure of fleetps's own, in words.
+fn own(figure: OwnFigure) -> &'static str {
+    match figure {
+        OwnFigure::HistoryBehind => "the delay of the history",
+        OwnFigure::HistoryDisk => "used space of the history's disk",
+        OwnFigure::MergesBehind => "the delay of merging the history",
+        OwnFigure::CertificateEndsIn => "time until the certificate expires",
     }
 }
 

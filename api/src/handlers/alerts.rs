@@ -377,6 +377,10 @@ pub async fn try_rule(
     }
     let rule = Rule::parse("test", 0, Severity::default(), sentence);
     let rule = rule.map_err(|error| bad_rule(error.into()))?;
+    if !rule.measure.is_in_the_past() {
+        let error = "what fleetps says of itself is not in the history, so the rule cannot be tried on the past";
+        return Err(Refusal::new(StatusCode::BAD_REQUEST, error, "save it; it is evaluated from now on"));
+    }
     let to_us = now_us();
     let from_us = to_us.saturating_sub(i64::try_from(range.as_micros()).unwrap_or(i64::MAX));
     scoped.back_test(rule, groups, Span { from_us, to_us }).await

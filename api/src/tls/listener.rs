@@ -49,6 +49,14 @@ impl TlsListener {
         self.certificate.clone()
     }
 
+    /// Where it listens.
+    ///
+    /// # Errors
+    /// When the system does not say.
+    pub fn local_addr(&self) -> io::Result<SocketAddr> {
+        self.tcp.local_addr()
+    }
+
     /// The TLS acceptor; `None` without TLS.
     pub fn acceptor(&self) -> Option<TlsAcceptor> {
         self.acceptor.clone()

@@ -2,7 +2,9 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use fleetps_nats::{HostName, Snapshot, Standing, decode::MessageDecoder, reader::Delivered, subject};
+use fleetps_nats::{
+    HostName, Snapshot, Standing, decode::MessageDecoder, own_figures::OwnFigures, reader::Delivered, subject,
+};
 use tokio::sync::mpsc;
 
 use super::{
@@ -143,12 +145,21 @@ impl Evaluation {
         let clock = self.detector.clock();
         changes.extend(match &decoded {
             Some((host, snapshot)) => self.evaluator.snapshot(place, clock, host, snapshot),
-            None => self.evaluator.tick(place, clock),
+            None => self.tick(place, delivered),
         });
         self.note_loops(&events);
         changes.extend(self.evaluator.events(place, &events));
         changes.extend(self.forget_ended(stored_at_us));
         self.awaited.set(self.evaluator.awaited_ms());
+        changes
+    }
+
+    /// Takes note that time has passed, and of what a part of fleetps says of itself.
+    fn tick(&mut self, place: MessagePlace, delivered: &Delivered) -> Vec<AlertChange> {
+        let is_tick = delivered.subject == subject::TICK;
+        let told = is_tick.then(|| OwnFigures::from_message(&delivered.payload)).flatten();
+        let mut changes = told.map_or_else(Vec::new, |told| self.evaluator.own(place, &told));
+        changes.extend(self.evaluator.tick(place, self.detector.clock()));
         changes
     }
 

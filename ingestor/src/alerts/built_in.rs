@@ -1,7 +1,6 @@
 //! The rules that are on from the start.
 //!
-//! They are quiet on a healthy fleet: what a busy host does for an hour is no alert. None of these yet is about fleetps's own
-//! state.
+//! They are quiet on a healthy fleet: what a busy host does for an hour is no alert.
 
 use super::rule::Severity;
 
@@ -23,7 +22,7 @@ pub fn built_in() -> &'static [BuiltIn] {
     &BUILT_IN
 }
 
-static BUILT_IN: [BuiltIn; 13] = [
+static BUILT_IN: [BuiltIn; 17] = [
     BuiltIn {
         id: "host-silent",
         severity: Severity::Critical,
@@ -106,6 +105,33 @@ static BUILT_IN: [BuiltIn; 13] = [
         severity: Severity::Info,
         sentence: "dropped_snapshots/s > 0 for 1m",
         note: "The agent could not send snapshots in time and dropped some: a part of the host's history is missing.",
+    },
+    BuiltIn {
+        id: "fleetps-history-behind",
+        severity: Severity::Critical,
+        // All is well up to a minute and a half; a large merge or a restart takes some more.
+        sentence: "history_behind > 5m clear 3m for 2m",
+        note: "What hosts send is not stored in time. Is the disk full, or the machine too small for the fleet? The page /readyz and the log of fleetps say more. The broker keeps what waits for three days.",
+    },
+    BuiltIn {
+        id: "fleetps-disk-full",
+        severity: Severity::Critical,
+        sentence: "history_disk > 95% clear 93% for 5m",
+        note: "Soon nothing can be stored. Make room on the disk of the history, or keep less: [history] max_size, keep_samples, keep_minutes.",
+    },
+    BuiltIn {
+        id: "fleetps-merges-behind",
+        severity: Severity::Warning,
+        // Segments are merged when their hour has passed; two hours more are not just a busy machine.
+        sentence: "merges_behind > 3h clear 2h for 10m",
+        note: "Questions about the past open more and more files. failed_merges at /readyz and the log of the ingestor say why, or the machine is too small for the fleet.",
+    },
+    BuiltIn {
+        id: "fleetps-certificate-ends",
+        severity: Severity::Warning,
+        // Certificates of 90 days are renewed 30 before their end; two weeks later, that has failed.
+        sentence: "certificate_ends_in < 14d clear 15d",
+        note: "The certificate of the pages expires, and browsers and hosts will refuse it. Renew it; the new file is read without a restart.",
     },
 ];
 

@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use fleetps_nats::{HostName, Snapshot, model::SnapshotPair};
+use fleetps_nats::{HostName, Snapshot, model::SnapshotPair, own_figures::OwnFigures};
 
 use super::{
     alert::{Alert, AlertChange, Change},
@@ -153,6 +153,7 @@ impl Evaluator {
         let killed_over_gap = before.killed_per_s(&now).filter(|_| since_ms.is_none());
         let mut learned = before.take_learned();
         (now.instances, now.too_many) = (mem::take(&mut before.instances), mem::take(&mut before.too_many));
+        now.parts = mem::take(&mut before.parts);
         let pair = SnapshotPair::new(host.clone(), Arc::clone(snapshot), previous);
         let measured = Measured::of(&pair, (&self.plan, self.needs), Deadline::after(WITHIN));
         let values = values.unwrap_or(&measured);
@@ -185,6 +186,20 @@ impl Evaluator {
                 changes.extend(known.note_loop(rule, place, event, count_of(&mut self.counts, rule)));
             }
         }
+        changes
+    }
+
+    /// Takes what a part of fleetps says of itself, by the message at `place`.
+    pub fn own(&mut self, place: MessagePlace, told: &OwnFigures) -> Vec<AlertChange> {
+        let groups = self.groups.get(&told.host);
+        let asks = |rule: &&Arc<Rule>| matches!(rule.measure, Measure::Own(_)) && rule.is_for(groups);
+        let rules: Vec<Arc<Rule>> = self.rules.iter().filter(asks).cloned().collect();
+        let stored_ms = place.stored_at_us.div_euclid(1000);
+        let known = self.hosts.entry(told.host.clone()).or_insert_with(|| KnownHost::heard_at(stored_ms));
+        let mut changes = known.end_parts_away(&rules, (&told.host, place), &mut self.counts);
+        let since_ms = known.hear_part(told, stored_ms);
+        let note = |rule: &Arc<Rule>| known.note_own(rule, (place, since_ms), told, count_of(&mut self.counts, rule));
+        changes.extend(rules.iter().filter_map(note));
         changes
     }
 

@@ -1,6 +1,7 @@
 use fastrand::Rng;
 use fleetps_nats::{
     model::process::PROCESS,
+    own_figures::OwnFigure,
     snapshot::{FilesystemSample, HostSample, Process},
 };
 
@@ -570,4 +571,72 @@ fn the_same_stream_gives_the_same_alerts() {
     ids.sort_unstable();
     ids.dedup();
     assert_eq!((ids.len(), first.len()), (5, 5));
+}
+
+/// What a part of fleetps on the host `name` says.
+fn told(name: &str, part: &str, figure: OwnFigure, value: f64) -> OwnFigures {
+    let mut told = OwnFigures::of(part, [(figure, Some(value))]);
+    told.host = host(name);
+    told
+}
+
+impl Stream {
+    fn tell(&mut self, told: &OwnFigures) -> Vec<AlertChange> {
+        (self.at_us, self.sequence) = (self.at_us + 30_000_000, self.sequence + 1);
+        let (place, _) = self.place();
+        self.evaluator.own(place, told)
+    }
+}
+
+#[test]
+fn what_fleetps_says_of_itself_is_measured_part_by_part_and_snapshots_change_nothing_of_it() {
+    let mut stream = Stream::of(&[("behind", "history_behind > 5m clear 3m for 1m"), ("quiet", "silent for 1m")]);
+    let history = |value: f64| told("vm", "history", OwnFigure::HistoryBehind, value);
+    let second = |value: f64| told("vm", "history, partition 1", OwnFigure::HistoryBehind, value);
+    let disk = told("vm", "history", OwnFigure::HistoryDisk, 99.0);
+    assert_eq!(stream.tell(&history(301.0)), []);
+    assert_eq!(stream.send("vm", Snapshot::default()), []);
+    assert_eq!(stream.tell(&history(400.0)), [], "70 s later by the stream, of which the sample in between took ten");
+    let raised = stream.tell(&history(500.0));
+    assert_eq!(words(&raised), [said("behind", "history", Change::Raised)]);
+    assert_eq!((raised[0].value, raised[0].alert.host.as_str()), (Some(500.0), "vm"));
+    // Another figure, another part and a snapshot say nothing of it.
+    for changes in [stream.tell(&disk), stream.tell(&second(0.0)), stream.send("vm", Snapshot::default())] {
+        assert_eq!(changes, []);
+    }
+    // Goes on from what is remembered.
+    let state = rmp_serde::to_vec_named(&stream.evaluator.state()).unwrap();
+    stream.evaluator = Evaluator::restore(rmp_serde::from_slice(&state).unwrap());
+    stream.tell(&history(100.0));
+    stream.tell(&history(100.0));
+    assert_eq!(words(&stream.tell(&history(100.0))), [said("behind", "history", Change::Cleared)]);
+    assert_eq!(stream.evaluator.instance_count(), 1, "that it has changed is remembered for an hour");
+}
+
+#[test]
+fn a_part_that_was_away_has_lasted_nothing_meanwhile_and_after_a_day_it_is_gone() {
+    let mut stream = Stream::of(&[("disk", "history_disk > 95% for 1m")]);
+    let full = told("server", "history", OwnFigure::HistoryDisk, 97.0);
+    stream.tell(&full);
+    stream.pass(3_600);
+    for _ in 0..2 {
+        assert_eq!(stream.tell(&full), [], "the hour is a gap");
+    }
+    assert_eq!(words(&stream.tell(&full)), [said("disk", "history", Change::Raised)]);
+    // The ingestor has moved; the web server goes on.
+    let web = told("server", "127.0.0.1:8443", OwnFigure::CertificateEndsIn, 1e7);
+    stream.pass(23 * 3_600);
+    assert_eq!(stream.tell(&web), []);
+    stream.pass(2 * 3_600);
+    assert_eq!(words(&stream.tell(&web)), [said("disk", "history", Change::Gone)]);
+    assert_eq!(stream.evaluator.instance_count(), 0);
+}
+
+#[test]
+fn a_server_without_an_agent_is_not_silent() {
+    let mut stream = Stream::of(&[("quiet", "silent for 1m"), ("ends", "certificate_ends_in < 14d")]);
+    let ends = told("server", "0.0.0.0:8443", OwnFigure::CertificateEndsIn, 86_400.0);
+    assert_eq!(words(&stream.tell(&ends)), [said("ends", "0.0.0.0:8443", Change::Raised)]);
+    assert_eq!(stream.pass(3_600), []);
+    assert_eq!(stream.tell(&ends), []);
 }

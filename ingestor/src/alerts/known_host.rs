@@ -47,6 +47,9 @@ pub(super) struct KnownHost {
     /// The rules of which it was told that they have too many instances here.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub(super) too_many: BTreeSet<String>,
+    /// When each part of fleetps that runs on it told of itself last, in ms by the broker's clock.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub(super) parts: BTreeMap<String, i64>,
     /// How its file systems have grown, where some rule asks when they will be full.
     #[serde(default, skip_serializing_if = "Growths::is_empty")]
     growths: Growths,
@@ -79,6 +82,7 @@ impl KnownHost {
             previous: kept(snapshot, needs),
             instances: HashMap::new(),
             too_many: BTreeSet::new(),
+            parts: BTreeMap::new(),
             growths: Growths::default(),
             waited_ms: 0,
             memories: Memories::default(),
@@ -123,6 +127,11 @@ impl KnownHost {
     /// One of which only an alert is known, which was decided at `stored_ms`.
     pub(super) fn heard_at(stored_ms: i64) -> Self {
         Self { stored_ms, ..Self::default() }
+    }
+
+    /// Whether no snapshot of it has come: parts of fleetps run on it, and no agent.
+    pub(super) fn has_no_agent(&self) -> bool {
+        self.interval_ms == 0
     }
 
     /// Takes `snapshot` for the last one if it is that: it is read again after a restart.

@@ -25,6 +25,7 @@ mod measure;
 mod measured;
 mod memories;
 mod moment;
+mod own;
 mod plan;
 mod presence;
 mod room;

@@ -42,7 +42,8 @@ impl Moment<'_> {
     ) -> Instances {
         match planned.rule.measure {
             Measure::Silent => return self.heard(planned, known, changes),
-            Measure::RestartLoop => return known,
+            // Of these other messages tell.
+            Measure::RestartLoop | Measure::Own(_) => return known,
             _ => {}
         }
         let keys: Vec<&Key> = known.keys().collect();

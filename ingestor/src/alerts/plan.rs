@@ -47,7 +47,8 @@ impl Plan {
                 | Measure::Unusual
                 | Measure::Gone
                 | Measure::Silent
-                | Measure::RestartLoop => None,
+                | Measure::RestartLoop
+                | Measure::Own(_) => None,
             };
             plan.of_rules.push(sum);
         }

@@ -4,6 +4,7 @@ use std::{collections::BTreeSet, fmt, time::Duration};
 
 use fleetps_nats::{
     model::{Kind, Unit, host::HOST},
+    own_figures::OwnFigure,
     units,
 };
 use serde::{Deserialize, Serialize};
@@ -74,6 +75,8 @@ pub enum Measure {
     Silent,
     /// A supervised program that is started again and again, as the event of that name has it.
     RestartLoop,
+    /// A figure of fleetps's own: of each part of it that tells one.
+    Own(OwnFigure),
 }
 
 /// A number of the machine.
@@ -286,7 +289,13 @@ impl Measure {
             Self::Disk | Self::Unusual => (Unit::Percent, false),
             Self::Silent | Self::DiskFullIn | Self::MemoryFullIn | Self::Gone => (Unit::Seconds, false),
             Self::Count | Self::RestartLoop => (Unit::Count, false),
+            Self::Own(figure) => (figure.unit(), false),
         }
+    }
+
+    /// Whether the history has what it takes to try a rule of it on the past: what fleetps says of itself is in the stream only.
+    pub fn is_in_the_past(self) -> bool {
+        !matches!(self, Self::Own(_))
     }
 
     /// Whether it takes two snapshots to know.
@@ -301,7 +310,8 @@ impl Measure {
             | Self::Unusual
             | Self::Gone
             | Self::Silent
-            | Self::RestartLoop => false,
+            | Self::RestartLoop
+            | Self::Own(_) => false,
         }
     }
 }

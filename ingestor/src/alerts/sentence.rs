@@ -6,6 +6,7 @@
 //!          | "gone" "for" duration ["over" ("unit" | "program")]
 //!          | "restart_loop"
 //! measure := "count" | "disk" | "disk_full_in" | "memory_full_in" | "unusual" | a figure of the host, as `memory` or `load_1` | a number of the filter language, as `cpu`
+//!          | a figure of fleetps's own, as `history_behind`
 //! sign    := ">" | "<"
 //! lasting := "for" duration | number "of" number
 //! over    := "host" | "process" | "program" | "unit" | "user" | "filesystem"
@@ -17,7 +18,7 @@
 
 use std::time::Duration;
 
-use fleetps_nats::{model::Unit, units};
+use fleetps_nats::{model::Unit, own_figures::OwnFigure, units};
 
 use super::{
     presence::FORGOTTEN_AFTER_MS,
@@ -327,6 +328,10 @@ fn measured(name: &str, over: Option<Over>, filter: &Filter) -> Result<(Measure,
         ("memory_full_in", _) if !filter.is_empty() => {
             Err("`memory_full_in` looks at every process; there are none to choose by `where`".to_owned())
         }
+        (own, over) if let Some(figure) = OwnFigure::find(own) => match over {
+            None | Some(Over::Host) if filter.is_empty() => Ok((Measure::Own(figure), Over::Host)),
+            _ => Err(format!("`{own}` is fleetps's own; it takes neither `over` nor `where`")),
+        },
         ("unusual", None | Some(Over::Host)) if filter.is_empty() => Ok((Measure::Unusual, Over::Host)),
         ("unusual", _) => Err("`unusual` is measured over host, without `where`".to_owned()),
         ("memory_full_in", None | Some(Over::Process)) => Ok((Measure::MemoryFullIn, Over::Process)),
@@ -366,14 +371,22 @@ fn measured(name: &str, over: Option<Over>, filter: &Filter) -> Result<(Measure,
 fn unknown(name: &str) -> String {
     let of_processes = Figure::words().collect::<Vec<_>>().join(", ");
     let of_hosts = HostFigure::words().collect::<Vec<_>>().join(", ");
+    let of_fleetps = OwnFigure::ALL.map(OwnFigure::word).join(", ");
     format!(
-        "there is no `{name}` to measure; there are count, disk, disk_full_in, memory_full_in, unusual, silent, gone, restart_loop; of hosts {of_hosts}; of processes {of_processes}"
+        "there is no `{name}` to measure; there are count, disk, disk_full_in, memory_full_in, unusual, silent, gone, restart_loop; of hosts {of_hosts}; of processes {of_processes}; of fleetps itself {of_fleetps}"
     )
 }
 
 fn read_value(measure: Measure, text: &str) -> Result<f64, String> {
     let unit = match measure {
         Measure::Process(figure) => return figure.read(text),
+        Measure::Own(figure) if figure.unit() == Unit::Seconds => {
+            let length = units::parse_duration(text)?;
+            return match length <= MAX_AHEAD {
+                true => Ok(length.as_secs_f64()),
+                false => Err("expected at most 180d".to_owned()),
+            };
+        }
         Measure::DiskFullIn | Measure::MemoryFullIn => {
             let length = units::parse_duration(text)?;
             return match length <= MAX_AHEAD {
@@ -381,7 +394,7 @@ fn read_value(measure: Measure, text: &str) -> Result<f64, String> {
                 false => Err("nothing is forecast further ahead than 180d".to_owned()),
             };
         }
-        Measure::Disk | Measure::Unusual => Unit::Percent,
+        Measure::Disk | Measure::Unusual | Measure::Own(_) => Unit::Percent,
         Measure::Count | Measure::Silent | Measure::Gone | Measure::RestartLoop => Unit::Count,
         Measure::Host(figure) => figure.unit(),
     };

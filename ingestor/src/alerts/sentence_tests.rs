@@ -171,3 +171,26 @@ fn a_sentence_without_its_filter_still_says_what_is_measured() {
     let unit = |sentence: &str| read(sentence).unwrap().measure.unit();
     assert_eq!(unit("mem > 4G where cmd:x"), unit(&without_filter("mem > 4G where cmd:x")));
 }
+
+#[test]
+fn figures_of_fleetps_itself_are_lengths_of_time_and_a_percentage() {
+    let parts = |sentence: &str| {
+        let rule = read(sentence).unwrap();
+        (rule.measure, rule.over, rule.threshold.raise, rule.threshold.clear)
+    };
+    let behind = Measure::Own(OwnFigure::HistoryBehind);
+    assert_eq!(parts("history_behind > 5m clear 3m for 2m"), (behind, Over::Host, 300.0, 180.0));
+    assert_eq!(
+        parts("certificate_ends_in < 9d"),
+        (Measure::Own(OwnFigure::CertificateEndsIn), Over::Host, 777_600.0, 864_000.0)
+    );
+    assert_eq!(parts("history_disk > 95%").2, 95.0);
+    for (sentence, column) in [
+        ("history_behind > 5m over process", 1),
+        ("history_disk > 95% where name:java", 1),
+        ("certificate_ends_in < 14", 23),
+        ("certificate_ends_in < 400d", 23),
+    ] {
+        assert_eq!(read(sentence).unwrap_err().column, column, "{sentence}");
+    }
+}

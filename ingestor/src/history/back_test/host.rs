@@ -229,6 +229,7 @@ impl<'a> OfHost<'a> {
                 | Measure::Unusual
                 | Measure::Silent
                 | Measure::RestartLoop
+                | Measure::Own(_)
         );
         let relevant = self.relevant();
         let filesystems = matches!(self.first.measure, Measure::Disk | Measure::DiskFullIn);

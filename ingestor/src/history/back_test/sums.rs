@@ -53,7 +53,8 @@ impl Asked {
             | Measure::MemoryFullIn
             | Measure::Unusual
             | Measure::Silent
-            | Measure::RestartLoop => return None,
+            | Measure::RestartLoop
+            | Measure::Own(_) => return None,
         };
         let part = figure.or_else(|| Figure::find("cpu"))?;
         let own = rule.filter.own_places()?;
