@@ -29,7 +29,11 @@ pub enum Format {
 
 impl Value for Format {
     fn read(given: &str) -> Result<Self, String> {
-        Ok(if given == "csv" { Self::Csv } else { Self::Json })
+        match given {
+            "" | "json" => Ok(Self::Json),
+            "csv" => Ok(Self::Csv),
+            _ => Err("expected json or csv".to_owned()),
+        }
     }
 
     fn written(&self) -> String {

@@ -74,13 +74,13 @@ pub fn duration(seconds: i64) -> String {
     }
 }
 
-/// CPU time, as in "4.21 s", "12:05" (minutes and seconds) or "31 h".
+/// CPU time, as in "4.21 s", "12:05" (minutes and seconds) or "31:00:07" (hours, minutes and seconds).
 pub fn cpu_time(time_ms: Option<u64>) -> String {
     let Some(time_ms) = time_ms else { return MISSING.to_owned() };
     match time_ms / 1000 {
         0..60 => format!("{} s", three_digits(time_ms as f64 / 1000.0, 2)),
-        seconds @ 60..6_000 => format!("{}:{:02}", seconds / 60, seconds % 60),
-        seconds => format!("{} h", count(seconds / 3600)),
+        seconds @ 60..3_600 => format!("{}:{:02}", seconds / 60, seconds % 60),
+        seconds => format!("{}:{:02}:{:02}", count(seconds / 3600), seconds / 60 % 60, seconds % 60),
     }
 }
 
@@ -166,17 +166,9 @@ pub fn cut(text: &str, most: usize) -> Cow<'_, str> {
 /// What JSON says of a problem, as a sentence of a page: it begins with a capital and ends, and what JSON has between backticks
 /// is between quotation marks. What begins with a name stays as it is.
 pub fn sentence(text: &str) -> String {
-    let mut is_open = false;
-    let mut quoted = |character: char| match character {
-        '`' => {
-            is_open = !is_open;
-            if is_open { '“' } else { '”' }
-        }
-        other => other,
-    };
     // A path, a command, a host or the name of a field is written as it is.
     let is_word = text.split(' ').next().is_some_and(|word| word.chars().all(char::is_alphabetic));
-    let mut sentence: String = text.chars().map(&mut quoted).collect();
+    let mut sentence = quoted(text);
     if let (true, Some(first)) = (is_word, text.chars().next()) {
         sentence.replace_range(..first.len_utf8(), &first.to_uppercase().to_string());
     }
@@ -184,6 +176,19 @@ pub fn sentence(text: &str) -> String {
         sentence.push('.');
     }
     sentence
+}
+
+/// What JSON has between backticks, between quotation marks.
+pub fn quoted(text: &str) -> String {
+    let mut is_open = false;
+    let quote = |character: char| match character {
+        '`' => {
+            is_open = !is_open;
+            if is_open { '“' } else { '”' }
+        }
+        other => other,
+    };
+    text.chars().map(quote).collect()
 }
 
 /// Three significant digits, at most `decimals` of them behind the point, thousands grouped.
@@ -277,7 +282,7 @@ mod tests {
         ] {
             assert_eq!(duration(seconds), text);
         }
-        for (ms, text) in [(4_210, "4.21 s"), (59_000, "59.0 s"), (725_000, "12:05"), (111_600_000, "31 h")] {
+        for (ms, text) in [(4_210, "4.21 s"), (59_000, "59.0 s"), (725_000, "12:05"), (6_000_000, "1:40:00"), (111_607_000, "31:00:07")] {
             assert_eq!(cpu_time(Some(ms)), text);
         }
         assert_eq!(count(5_214), "5,214");

@@ -38,12 +38,12 @@ impl Refusal {
 
     /// No such address.
     pub fn no_such_path(path: &str) -> Self {
-        let path = crate::display::cut(path, 200);
-        Self::new(
-            StatusCode::NOT_FOUND,
-            format!("there is nothing at {path}"),
-            "the fleet is at /, its JSON at /api/v1/hosts, all of it described at /api",
-        )
+        let shown = crate::display::cut(path, 200);
+        let (error, hint) = match path.starts_with("/api/") {
+            true => (format!("there is nothing at {shown}"), "all of the JSON interface is described at /api"),
+            false => (format!("page not found: {shown}"), "the box above finds hosts, programs and processes"),
+        };
+        Self::new(StatusCode::NOT_FOUND, error, hint)
     }
 
     /// No such host.

@@ -294,7 +294,11 @@ async fn control_key(client: &async_nats::Client, host: &HostName) -> Option<Str
 
 fn folders(given: Option<&Path>) -> (PathBuf, PathBuf) {
     match given {
-        Some(folder) => (folder.to_owned(), folder.to_owned()),
+        Some(folder) => {
+            // The service runs somewhere else.
+            let folder = std::path::absolute(folder).unwrap_or_else(|_| folder.to_owned());
+            (folder.clone(), folder)
+        }
         None if service::is_root() => (ROOT_CONFIG_FOLDER.into(), ROOT_STATE_FOLDER.into()),
         None => {
             let folder = AgentSettings::default().state;

@@ -14,6 +14,9 @@ pub enum AuthError {
     /// The name, the password or both; the answer does not say which.
     #[error("wrong name or password")]
     NotRight,
+    /// The password of somebody who is signed in.
+    #[error("wrong password")]
+    WrongPassword,
     /// Too many tries.
     #[error("too many attempts; wait {} s", .0.as_secs() + 1)]
     TooManyTries(Duration),
@@ -86,7 +89,7 @@ impl AuthError {
 
     fn status(&self) -> StatusCode {
         match self {
-            Self::NotRight => StatusCode::UNAUTHORIZED,
+            Self::NotRight | Self::WrongPassword => StatusCode::UNAUTHORIZED,
             Self::TooManyTries(_) => StatusCode::TOO_MANY_REQUESTS,
             Self::Link | Self::NoSuchUser(_) => StatusCode::NOT_FOUND,
             Self::UserExists(_) | Self::LooksLike { .. } | Self::LastAdministrator(_) => StatusCode::CONFLICT,
@@ -102,6 +105,7 @@ impl AuthError {
     fn hint(&self) -> &'static str {
         match self {
             Self::NotRight => "an administrator can give you a link to choose a new password",
+            Self::WrongPassword => "type the password that you sign in with",
             Self::TooManyTries(_) => "the account is not locked",
             Self::Link => {
                 "ask an administrator for another one, from the page Users or `fleetps user password NAME`"

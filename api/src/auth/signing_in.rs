@@ -53,7 +53,7 @@ impl Accounts {
     /// As [`Accounts::sign_in`].
     pub async fn confirm(&self, person: &Person, password: String, visit: &Visit) -> Result<(), AuthError> {
         let confirming = async {
-            self.check(&person.name, password, visit).await?;
+            self.check_own(&person.name, password, visit).await?;
             let now_us = now_us();
             let note = |session: &mut Session| {
                 session.confirmed_at_us = now_us;
@@ -73,6 +73,15 @@ impl Accounts {
     /// The same for commands to hosts, before which it is asked for more often.
     pub fn is_confirmed_for_commands(&self, session: &str) -> bool {
         self.sessions.get(session).is_some_and(|session| session.is_confirmed_for_commands(now_us()))
+    }
+
+    /// Checks the password of somebody who is signed in, as [`Self::check`].
+    async fn check_own(&self, name: &str, password: String, visit: &Visit) -> Result<UserName, AuthError> {
+        let checked = self.check(name, password, visit).await;
+        checked.map_err(|error| match error {
+            AuthError::NotRight => AuthError::WrongPassword,
+            other => other,
+        })
     }
 
     /// Checks the password of the user `name`, who must be enabled; returns the stored name.
@@ -206,7 +215,7 @@ impl Accounts {
         visit: &Visit,
     ) -> Result<SignIn, AuthError> {
         let changing = async {
-            let name = self.check(&person.name, old, visit).await?;
+            let name = self.check_own(&person.name, old, visit).await?;
             let hash = self.hash_of_new(new, &name, visit).await?;
             self.set_password(&name, hash).await?;
             self.begin(&name, visit).await

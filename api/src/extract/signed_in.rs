@@ -15,7 +15,7 @@ use crate::{
 pub fn accounts(shared: &AppState) -> Result<&Accounts, Refusal> {
     shared.people.accounts().ok_or_else(|| {
         let hint = "start fleetps without --auth off to have users, sessions and tokens";
-        Refusal::new(StatusCode::NOT_FOUND, "sign-in is off on this server", hint)
+        Refusal::new(StatusCode::NOT_FOUND, "users do not sign in on this server", hint)
     })
 }
 

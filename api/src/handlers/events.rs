@@ -257,6 +257,7 @@ pub async fn ask(
         text: given(query.text),
         limit: query.limit.get(),
     };
+    scoped.expect_known(query.host.as_ref())?;
     let mut listing = scoped.events(query, asked_for).await?;
     let older = older(&mut listing, request);
     Ok((listing, older))

@@ -1,5 +1,7 @@
 //! What a filter lets through on every host, now or then: hosts by their names, and processes.
 
+use std::time::{Duration, Instant};
+
 use askama::Template;
 use axum::{http::StatusCode, response::Response};
 use fleetps_ingestor::{
@@ -121,6 +123,11 @@ async fn search_live(
     Ok(Answer { listing, hosts, hosts_left, omitted, at_us: None, away: None })
 }
 
+/// A search of the present is made again after so many times what it took, so that whoever looks on takes two percent of a core at most.
+const REST: u32 = 50;
+/// Pages are asked again when what they show has moved by so small a part (`assets/again.js`).
+const PARTS: u32 = 500;
+
 /// Hosts on the page: the filter of the fleet page shows all that have the words.
 const SHOWN_HOSTS: usize = 12;
 
@@ -147,6 +154,8 @@ struct SearchPage {
     /// Since when the broker is away, where an earlier moment than was asked for was searched for that.
     away: Option<Stamp>,
     alert: Option<Url>,
+    /// When the present was searched, and what the page is asked again by, in ms; absent for a moment of the past.
+    searched: Option<(Stamp, u128)>,
 }
 
 /// A place in the switch between foldings.
@@ -172,6 +181,7 @@ impl SearchPage {
             omitted: String::new(),
             away: None,
             at_us: moment(&query.search),
+            searched: None,
             alert: alert_link::link(scoped, alert_on::search(&search::widened(&query.search.q)), None),
             query,
         }
@@ -297,6 +307,7 @@ pub async fn page(
     page.at_us = page.at_us.map(|at_us| stored_moment(&scoped, at_us));
     let q = &page.query.search.q;
     let (words, widened) = (q.filter.as_ref().ok().and_then(Filter::words), search::widened(q));
+    let began = Instant::now();
     let answer = match widened.filter {
         // Every process of every host is no search, but a way to see what can be asked.
         Ok(filter) if !filter.is_empty() && !page.has_wrong_time() => {
@@ -304,6 +315,10 @@ pub async fn page(
         }
         _ => None,
     };
+    if page.at_us.is_none() && answer.is_some() {
+        let pause: Duration = began.elapsed() * REST;
+        page.searched = Some((Stamp::of(now_us()), (pause * PARTS).as_millis()));
+    }
     if let Some(words) = words.filter(|_| answer.is_some()) {
         page = page.with_hosts(&scoped, &words);
     }

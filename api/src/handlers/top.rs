@@ -58,6 +58,7 @@ impl TopRequest {
     /// # Errors
     /// When the history cannot be read.
     pub async fn ask(&self, scoped: &ScopedFleet, asked_for: AskedFor) -> Result<Answer, Refusal> {
+        scoped.expect_known(self.query.host.as_ref())?;
         let question = history::TopQuery {
             by: self.query.by,
             group: self.query.group,

@@ -3,7 +3,7 @@
 //! A body takes room only for what has come of it, and none of the gate's places before all of it has come, so slow
 //! senders keep nobody else out.
 
-use std::{sync::Arc, time::Duration};
+use std::{borrow::Cow, sync::Arc, time::Duration};
 
 use axum::{
     body::{Body, Bytes},
@@ -97,7 +97,8 @@ fn check_head(headers: &HeaderMap) -> Result<(), Fault> {
     }
 }
 
-/// The JSON in `bytes`.
+/// The JSON in `bytes`. Names and command lines need not be Unicode, and agents send them as they can: as bytes that are none, or as
+/// Python does, as one half of a pair of surrogates (`\udcff`). What is no character becomes U+FFFD; it costs no snapshot.
 ///
 /// # Errors
 /// When it is no JSON, is nested too deeply, or has another shape.
@@ -105,13 +106,56 @@ pub fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Fault> {
     if is_too_deep(bytes) {
         return Err(Fault::not_json("it is nested too deeply"));
     }
-    serde_json::from_slice(bytes).map_err(|error| {
+    serde_json::from_slice(&of_characters(bytes)).map_err(|error| {
         let text = error.to_string();
         match text.starts_with(TOO_MANY) {
             true => Fault::too_large("the body has more processes than a snapshot may have"),
             false => Fault::not_json(&text.chars().take(200).collect::<String>()),
         }
     })
+}
+
+/// The same text with U+FFFD in the place of all that is no character.
+fn of_characters(bytes: &[u8]) -> Cow<'_, [u8]> {
+    let mut text = match String::from_utf8_lossy(bytes) {
+        Cow::Borrowed(text) => Cow::Borrowed(text.as_bytes()),
+        Cow::Owned(text) => Cow::Owned(text.into_bytes()),
+    };
+    let mut at = 0;
+    while let Some(found) = text.get(at..).and_then(|rest| rest.iter().position(|byte| *byte == b'\\')) {
+        at += found;
+        at += match (surrogate_at(&text, at), surrogate_at(&text, at + ESCAPE_BYTES)) {
+            (Some(Surrogate::High), Some(Surrogate::Low)) => 2 * ESCAPE_BYTES,
+            (Some(_), _) => {
+                text.to_mut()[at..at + ESCAPE_BYTES].copy_from_slice(br"\ufffd");
+                ESCAPE_BYTES
+            }
+            (None, _) => 2,
+        };
+    }
+    text
+}
+
+/// The length of an escaped character, as in `\u00e9`.
+const ESCAPE_BYTES: usize = 6;
+
+/// Which half of a pair.
+#[derive(Clone, Copy)]
+enum Surrogate {
+    High,
+    Low,
+}
+
+/// The surrogate that is escaped at `at`.
+fn surrogate_at(text: &[u8], at: usize) -> Option<Surrogate> {
+    let digits = text.get(at..at + ESCAPE_BYTES)?.strip_prefix(br"\u")?;
+    let is_hexadecimal = digits.iter().all(u8::is_ascii_hexdigit);
+    let digits = std::str::from_utf8(digits).ok().filter(|_| is_hexadecimal)?;
+    match u16::from_str_radix(digits, 16).ok()? {
+        0xD800..=0xDBFF => Some(Surrogate::High),
+        0xDC00..=0xDFFF => Some(Surrogate::Low),
+        _ => None,
+    }
 }
 
 /// Counts brackets outside of texts; what is no JSON is found later.
@@ -148,6 +192,22 @@ mod tests {
     struct Post {
         name: Given,
         processes: GivenList<Given>,
+    }
+
+    #[test]
+    fn what_is_no_character_costs_that_character_and_not_the_snapshot() {
+        for (sent, read) in [
+            (&br#""caf\udce9 \uD800\uD800x""#[..], "caf\u{fffd} \u{fffd}\u{fffd}x"),
+            (br#""\ud83d\ude00 \uDE00\uD83D""#, "\u{1f600} \u{fffd}\u{fffd}"),
+            (br#""\\udcff \"\udcff\\""#, "\\udcff \"\u{fffd}\\"),
+            (b"\"caf\xe9\xff\"", "caf\u{fffd}\u{fffd}"),
+            ("\"\u{e9}\"".as_bytes(), "\u{e9}"),
+        ] {
+            assert_eq!(parse::<String>(sent).unwrap(), read, "{}", String::from_utf8_lossy(sent));
+        }
+        for cut in [&br#""\ud"#[..], br#""\u"#, b"\"\\", br#""\udcfg""#, br#""\uD83D\u""#] {
+            assert!(parse::<String>(cut).is_err());
+        }
     }
 
     #[test]

@@ -58,6 +58,10 @@ impl Legacy {
     /// # Errors
     /// When the broker does not answer.
     pub async fn by_sequence(&self, sequence: u64) -> Result<Option<Stored>, Fault> {
+        // The broker takes it for no number at all.
+        if sequence == 0 {
+            return Ok(None);
+        }
         let message =
             self.get(async |stream: jetstream::stream::Stream<()>| stream.direct_get(sequence).await).await?;
         let Some(message) = message.filter(|message| message.sequence == sequence) else { return Ok(None) };

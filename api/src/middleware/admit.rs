@@ -189,8 +189,8 @@ fn check_form(
         true => Ok(()),
         false => Err(Refusal::new(
             StatusCode::FORBIDDEN,
-            "this form is not of a page that you have open now",
-            "open the page again, and send it from there; cookies must be allowed",
+            "you signed out or in again since this page was opened, so nothing was done",
+            "open the page again and send the form from there; if that happens each time, allow cookies",
         )),
     }
 }

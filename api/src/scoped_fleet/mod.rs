@@ -188,6 +188,20 @@ impl ScopedFleet {
         self.shared.fleet.summary(host).filter(|_| self.scope().sees(host))
     }
 
+    /// Refuses a question about a host that nobody has heard of: not now, and not as far as the history goes.
+    ///
+    /// # Errors
+    /// When there is no such host.
+    pub fn expect_known(&self, host: Option<&HostName>) -> Result<(), Refusal> {
+        let Some(host) = host else { return Ok(()) };
+        let is_in_the_past =
+            || self.scope().sees(host) && self.history().is_some_and(|history| history.last_us(host).is_some());
+        match self.summary(host).is_some() || is_in_the_past() {
+            true => Ok(()),
+            false => Err(Refusal::no_such_host(host.as_str())),
+        }
+    }
+
     /// Tells of every change of one host.
     ///
     /// # Errors

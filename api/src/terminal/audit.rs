@@ -20,9 +20,20 @@ pub enum AuditCommand {
     /// Follow the chain of hashes through everything that is kept; name the first entry that was changed or is missing
     Verify {
         /// A hash that an earlier check has shown: say whether that entry is still in the chain
-        #[arg(long, value_name = "HASH")]
+        #[arg(long, value_name = "HASH", value_parser = hash)]
         expect: Option<String>,
     },
+}
+
+/// A hash as it is shown. Anything else is a slip of the hand, and no sign that entries were removed.
+fn hash(text: &str) -> Result<String, String> {
+    /// SHA-256 in hexadecimal digits.
+    const DIGITS: usize = 64;
+    let text = text.trim();
+    match text.len() == DIGITS && text.bytes().all(|digit| digit.is_ascii_hexdigit()) {
+        true => Ok(text.to_ascii_lowercase()),
+        false => Err(format!("a hash has {DIGITS} hexadecimal digits, as `fleetps audit verify` shows it")),
+    }
 }
 
 /// Runs a subcommand.

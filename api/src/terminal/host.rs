@@ -6,7 +6,9 @@ use anyhow::{Context, bail};
 use async_nats::Client;
 use clap::Subcommand;
 use fleetps_nats::{
-    HostName, agent_settings,
+    HostName,
+    admission::network_meant,
+    agent_settings,
     audit::{Audit, AuditEntry, Outcome},
     bucket::{Bucket, Entry},
     hosts::{self, Admission, Group, HostRecord, MAX_GROUPS},
@@ -140,9 +142,10 @@ async fn carry_out(hosts: &Bucket<HostRecord>, command: &HostCommand) -> anyhow:
             Ok(Done { told, what: format!("{} → revoked", known_as(&was)) })
         }
         HostCommand::Forget { name: None, waiting } => {
-            let network = waiting.as_ref().and_then(Option::as_deref);
-            let count = hosts::end_all_waiting(hosts, network).await?;
-            let of = network.map_or_else(String::new, |network| format!(" of {network}"));
+            let given = waiting.as_ref().and_then(Option::as_deref);
+            let network = given.map(meant).transpose()?;
+            let count = hosts::end_all_waiting(hosts, network.as_deref()).await?;
+            let of = network.as_ref().map_or_else(String::new, |network| format!(" of {network}"));
             let told = format!("{count} hosts{of} wait no longer; those that run ask again within seconds");
             Ok(Done { told, what: format!("{count} hosts{of} that waited → forgotten") })
         }
@@ -177,6 +180,13 @@ async fn carry_out(hosts: &Bucket<HostRecord>, command: &HostCommand) -> anyhow:
             Ok(Done { told, what: groups_changed(&was.groups, &groups) })
         }
     }
+}
+
+/// A network of hosts that wait, as the list of hosts names it.
+fn meant(network: &str) -> anyhow::Result<String> {
+    network_meant(network).with_context(|| {
+        format!("{network:?} is no network of hosts that wait; they are written as 192.0.2.0/24 and 2001:db8::/64")
+    })
 }
 
 /// A host's state, and the key that speaks for it.

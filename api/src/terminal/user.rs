@@ -84,8 +84,25 @@ async fn make(config: &Config, command: UserCommand) -> anyhow::Result<()> {
         UserCommand::Disable { name } => accounts.set_disabled(&by, &name, true).await?,
         UserCommand::Enable { name } => accounts.set_disabled(&by, &name, false).await?,
         UserCommand::Grant { name, grant } => accounts.set_grant(&by, &name, &grant, true).await?,
-        UserCommand::Take { name, grant } => accounts.set_grant(&by, &name, &grant, false).await?,
+        UserCommand::Take { name, grant } => {
+            check_granted(&accounts, &name, &grant)?;
+            accounts.set_grant(&by, &name, &grant, false).await?;
+        }
     }
+    Ok(())
+}
+
+/// Refuses to take what is not there: a right that was meant would stay.
+fn check_granted(accounts: &Accounts, name: &UserName, grant: &Grant) -> anyhow::Result<()> {
+    let all = accounts.users.all();
+    let Some((_, user)) = all.iter().find(|(known, _)| known == name.as_str()) else { return Ok(()) };
+    let granted: Vec<String> = user.grants.iter().map(ToString::to_string).collect();
+    anyhow::ensure!(
+        user.grants.contains(grant),
+        "{} has no grant {grant}; take one as it is written: {}",
+        name.as_str(),
+        if granted.is_empty() { "there is none".to_owned() } else { granted.join("  ") }
+    );
     Ok(())
 }
 

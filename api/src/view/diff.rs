@@ -89,7 +89,7 @@ impl Page<'_> {
     fn started(&self) -> Section {
         let columns = [Column::User, Column::Cpu, Column::Memory, Column::Age, Column::Command];
         self.by_program(
-            ("Started", "there at the end, not at the beginning"),
+            ("Started", "new since then"),
             ("started", columns, &self.diff.started, self.diff.to_us),
         )
     }

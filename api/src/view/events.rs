@@ -43,8 +43,8 @@ pub fn word(kind: EventKind) -> &'static str {
         EventKind::ClockChanged => "clock changed",
         EventKind::ClockOffset => "clock off",
         EventKind::TwoAgents => "two agents",
-        EventKind::AgentChanged => "agent changed",
-        EventKind::HostChanged => "host changed",
+        EventKind::AgentChanged => "agent updated",
+        EventKind::HostChanged => "system changed",
     }
 }
 

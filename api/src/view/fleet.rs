@@ -94,9 +94,9 @@ impl HostColumn {
             Self::Memory => ("memory", "Mem", "%"),
             Self::Installed => ("ram", "RAM", ""),
             Self::Load => ("load", "Load", ""),
-            Self::Processes => ("procs", "Procs", ""),
-            Self::Busiest => ("busiest", "Busiest now", "% of a core"),
-            Self::Seen => ("seen", "Seen", ""),
+            Self::Processes => ("procs", "Processes", ""),
+            Self::Busiest => ("busiest", "Top process", "% of a core"),
+            Self::Seen => ("seen", "Last seen", ""),
         }
     }
 
@@ -351,8 +351,21 @@ fn hosts_table(
         text: format!("Show all {} hosts", display::count(all as u64)),
     });
     let heads = HostColumn::ALL.map(|column| head(column, query)).into();
-    Table { id: "hosts", heads, rows, more, ..Table::default() }
+    Table { id: "hosts", titles: &MEANINGS, heads, rows, more, ..Table::default() }
 }
+
+/// What the heads mean that are short.
+static MEANINGS: [(&str, &str); 9] = [
+    ("alerts", "Open alerts"),
+    ("system", "Operating system"),
+    ("cpu", "CPU use of all cores together"),
+    ("hour", "CPU use in the last hour"),
+    ("memory", "Memory in use, of what is installed"),
+    ("ram", "Memory that is installed"),
+    ("load", "Load average over one minute"),
+    ("busiest", "The process that uses most CPU"),
+    ("seen", "Time since the last snapshot"),
+];
 
 fn head(column: HostColumn, query: &FleetQuery) -> Head {
     let (id, text, unit) = column.known();

@@ -36,7 +36,7 @@ async fn events_say_what_happened_newest_first_and_lead_to_the_host_then() {
     assert_eq!(texts(&started, "#events td.host"), ["web-1"]);
     assert_eq!(texts(&started, ".kinds [aria-current]"), ["started"]);
     let none = past.site.page(&format!("/events?{span}&kind=booted,silent")).await;
-    assert!(texts(&none, ".nothing")[0].starts_with("Nothing of this kind"));
+    assert!(texts(&none, ".nothing")[0].starts_with("No such events"));
 }
 
 #[tokio::test]

@@ -10,7 +10,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::{BackupError, Manifest, StateFile, Taken, files, take};
+use super::{BackupError, Manifest, StateFile, Taken, files, take::take_over};
 
 /// The suffix of an unfinished backup's folder, after its time.
 const UNFINISHED: &str = ".unfinished";
@@ -47,10 +47,12 @@ impl BackupFolder {
         self.remove_unfinished()?;
         let moment = moment_name(jiff::Timestamp::now());
         let unfinished = self.folder.join(format!("{moment}{UNFINISHED}"));
-        if let Some((before, manifest)) = self.newest() {
-            link_all(&before, &manifest, &unfinished);
+        let before = self.newest();
+        if let Some((before, manifest)) = &before {
+            link_all(before, manifest, &unfinished);
         }
-        let taken = take(data, settings, state, &unfinished)?;
+        let earlier = before.map(|(_, manifest)| manifest.files).unwrap_or_default();
+        let taken = take_over(&earlier, data, settings, state, &unfinished)?;
         let finished = self.folder.join(moment);
         fs::rename(&unfinished, &finished).map_err(BackupError::at(&finished))?;
         files::sync_folder(&self.folder)?;

@@ -9,7 +9,7 @@ use std::{
 
 use fleetps_nats::lock::FolderLock;
 
-use super::{BackupError, Entry, MANIFEST, Manifest, StateFile, files, state};
+use super::{BackupError, Entry, Manifest, StateFile, files, state};
 use crate::{
     audit::{AuditFolder, AuditName},
     catalog::SegmentFolder,
@@ -62,6 +62,18 @@ pub fn take(
     state: Option<&[StateFile]>,
     backup: &Path,
 ) -> Result<Taken, BackupError> {
+    let earlier = Manifest::read(backup).map(|earlier| earlier.files).unwrap_or_default();
+    take_over(&earlier, data, settings, state, backup)
+}
+
+/// The same into a folder that has the files of the `earlier` backup.
+pub(super) fn take_over(
+    earlier: &[Entry],
+    data: &Path,
+    settings: Option<&Path>,
+    state: Option<&[StateFile]>,
+    backup: &Path,
+) -> Result<Taken, BackupError> {
     if !data.join(HISTORY).is_dir() {
         return Err(BackupError::NoData(data.to_owned()));
     }
@@ -96,7 +108,7 @@ pub fn take(
         files::sync_folder(&backup.join(folder))?;
     }
     manifest.write(&backup)?;
-    remove_the_rest(&backup, &manifest)?;
+    remove_the_rest(&backup, earlier, &manifest)?;
     Ok(Taken { manifest, copied })
 }
 
@@ -151,13 +163,27 @@ fn copy_segments(data: &Path, backup: &Path) -> Result<Vec<(Entry, bool)>, Backu
     Err(BackupError::Unsteady(MAX_LISTINGS))
 }
 
-/// Removes what earlier backups had and this one has not.
-fn remove_the_rest(backup: &Path, manifest: &Manifest) -> Result<(), BackupError> {
+/// Removes what the `earlier` backup had and this one has not, and what one left that was broken off. Whatever else is in the folder
+/// is somebody's, or another backup.
+fn remove_the_rest(backup: &Path, earlier: &[Entry], manifest: &Manifest) -> Result<(), BackupError> {
     let kept: BTreeSet<_> = manifest.files.iter().map(|entry| entry.path.as_str()).collect();
-    let is_left_over = |path: &str| !kept.contains(path) && path != MANIFEST && path != "lock";
-    for path in files::list(backup, &|_| true)?.into_iter().filter(|path| is_left_over(path)) {
+    let had: BTreeSet<_> = earlier.iter().map(|entry| entry.path.as_str()).collect();
+    let in_own_folder = |path: &str| [HISTORY, state::FOLDER].iter().any(|own| Path::new(path).starts_with(own));
+    let may_be_own = |path: &str| in_own_folder(path) || had.iter().any(|had| Path::new(had).starts_with(path));
+    let is_own = |path: &str| had.contains(path) || is_segment(path) || Path::new(path).starts_with(state::FOLDER);
+    for path in files::list(backup, &may_be_own)?.into_iter().filter(|path| is_own(path) && !kept.contains(path.as_str()))
+    {
         let path = backup.join(path);
         fs::remove_file(&path).map_err(BackupError::at(&path))?;
     }
     Ok(())
+}
+
+/// Whether a file of the history is called as fleetps calls its own, or as one that is not whole yet.
+fn is_segment(path: &str) -> bool {
+    let Some(name) = Path::new(path).strip_prefix(HISTORY).ok().and_then(Path::to_str) else { return false };
+    let name = name.strip_suffix(TEMPORARY_EXTENSION).and_then(|name| name.strip_suffix('.')).unwrap_or(name);
+    let of_process_samples = SegmentName::parse(name).or_else(|| SegmentName::parse_newer(name));
+    let of_audit = AuditName::parse(name).or_else(|| AuditName::parse_damaged(name));
+    of_process_samples.or_else(|| SegmentName::parse_damaged(name)).is_some() || of_audit.is_some()
 }

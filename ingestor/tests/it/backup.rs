@@ -206,6 +206,15 @@ fn a_second_backup_copies_what_is_new_and_drops_what_is_gone() {
     assert_eq!((taken.manifest.files.len(), taken.copied), (4, 1));
     assert!(!folder.path().join("agent/boot.json").exists());
     backup::verify(folder.path()).unwrap();
+    // What it did not make stays, also a folder of scheduled backups.
+    let others = [folder.path().join("thesis.txt"), folder.path().join("history/notes.txt"), folder.path().join("agent/x")];
+    others.iter().for_each(|path| fs::write(path, "mine").unwrap());
+    let scheduled = BackupFolder::new(folder.path());
+    scheduled.take(data.path(), None, None, 3).unwrap();
+    add_segment(data.path(), 4);
+    backup::take(data.path(), None, None, folder.path()).unwrap();
+    assert!(others.iter().all(|path| path.exists()));
+    backup::check(&scheduled.newest().unwrap().0).unwrap();
     // A file damaged meanwhile is not "there already".
     let segment = folder.path().join(&taken.manifest.files[0].path);
     damage(&segment, |bytes| bytes[100] ^= 1);

@@ -62,7 +62,7 @@ pub use refusals::Refusals;
 pub(crate) use service::CONTROL_KEY;
 pub use service::{AdmissionKeys, AdmissionService};
 pub use token::{EnrolmentToken, EnrolmentTokens, TOKENS};
-pub use waiting::{MAX_WAITING, MAX_WAITING_OF_NETWORK};
+pub use waiting::{MAX_WAITING, MAX_WAITING_OF_NETWORK, network_meant};
 
 crate::settings! {
     /// How hosts are admitted to the broker.

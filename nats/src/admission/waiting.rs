@@ -35,6 +35,14 @@ pub(super) fn network_of(address: &str) -> String {
     }
 }
 
+/// The network that somebody means by `text`: as it is listed (`192.0.2.0/24`, `2001:db8::/64`), or by an address in it.
+pub fn network_meant(text: &str) -> Option<String> {
+    let (address, bits) = text.split_once('/').map_or((text, None), |(address, bits)| (address, Some(bits)));
+    let address: IpAddr = address.parse().ok()?;
+    let is_usual = bits.is_none_or(|bits| bits == if address.is_ipv4() { "24" } else { "64" });
+    is_usual.then(|| network_of(&address.to_string()))
+}
+
 /// The waiting hosts by network.
 #[derive(Debug, Default)]
 pub(super) struct Waiting {
@@ -124,6 +132,22 @@ impl Moves {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_network_is_meant_as_it_is_listed_or_by_an_address_in_it() {
+        for (given, meant) in [
+            ("192.0.2.0/24", Some("192.0.2.0/24")),
+            ("192.0.2.7", Some("192.0.2.0/24")),
+            ("2001:db8::9/64", Some("2001:db8::/64")),
+            ("2001:db8::9", Some("2001:db8::/64")),
+            ("192.0.2.0/99", None),
+            ("192.0.2.0/64", None),
+            ("rubbish", None),
+            ("", None),
+        ] {
+            assert_eq!(network_meant(given).as_deref(), meant, "{given}");
+        }
+    }
 
     fn record(network: &str, since_us: i64) -> HostRecord {
         HostRecord {

@@ -14,7 +14,8 @@ pub(super) fn accepted(declared: Declared, value: Value) -> Result<Value, String
     (declared.room.accepts)(table).map(|()| value).map_err(refused)
 }
 
-/// Reads `text`, which has no type, as the setting's: as text, as a number or truth, as a list with commas, in this order.
+/// Reads `text`, which has no type, as the setting's: as text, as a number or truth, as a list, in this order. A list has commas
+/// between its parts, or is written as in a settings file (`["a", "b"]`), which is how settings are printed.
 ///
 /// # Errors
 /// What is expected instead.
@@ -34,7 +35,18 @@ pub(super) fn read(declared: Declared, text: &str) -> Result<Value, String> {
 fn candidates(text: &str) -> impl Iterator<Item = Value> {
     let number = text.parse().ok().map(Value::Integer);
     let truth = text.parse().ok().map(Value::Boolean);
-    let listed = text.split(',').map(|item| Value::String(item.trim().to_owned()));
-    let list = Some(Value::Array(listed.collect()));
-    [Some(Value::String(text.to_owned())), number, truth, list].into_iter().flatten()
+    [Some(Value::String(text.to_owned())), number, truth, list(text)].into_iter().flatten()
+}
+
+/// The list that is meant; `None` where one in brackets and quotes does not end as it should.
+fn list(text: &str) -> Option<Value> {
+    let text = text.trim();
+    let in_brackets = || toml::from_str::<Table>(&format!("list = {text}")).ok()?.remove("list");
+    let listed = text.split(',').filter(|_| !text.is_empty());
+    let listed = || Value::Array(listed.map(|item| Value::String(item.trim().to_owned())).collect());
+    match text.starts_with('[') {
+        // An address may begin with a bracket, too.
+        true => in_brackets().filter(Value::is_array).or_else(|| (!text.contains(['"', '\''])).then(listed)),
+        false => Some(listed()),
+    }
 }
