@@ -1,6 +1,6 @@
 // One stream of patches per open page. When it breaks, the page says so and comes back by itself; the server then
 // sends the whole page's values once.
-import { apply, mayMoveAll, release } from "./patch.js";
+import { apply, isHeld, mayMoveAll, release } from "./patch.js";
 
 const HELD_MS = 500; // how often it is looked whether the rows may move again
 const RETRY_MS = 3000; // after the server refused; what merely broke the browser retries by itself
@@ -16,9 +16,9 @@ function say(state, text) {
 
 /** The stream is open. A page about a host that sends nothing is not live for all that. */
 function sayOpen() {
-  const host = document.querySelector(".word[data-f=state]");
+  const host = document.querySelector(".of-host .word[data-f=state]");
   if (host && !host.classList.contains("up")) say("", `host is ${host.textContent}`);
-  else say("on", "live");
+  else say("on", isHeld() ? "live, order of rows held" : "live");
 }
 
 export function disconnect() {
@@ -48,6 +48,8 @@ export function start() {
   };
   release();
 }
+
+document.addEventListener("released", () => { if (source?.readyState === EventSource.OPEN) sayOpen(); });
 
 /** All of the page would be a long patch; asked for like any page, it comes compressed. Not under the pointer. */
 function askAgain() {

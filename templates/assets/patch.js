@@ -114,12 +114,16 @@ function mayMove(table) {
 /** Whether every table may move. */
 export function mayMoveAll() { return !frozen && !document.querySelector("main tbody:hover"); }
 
+/** Whether rows wait for their order. */
+export function isHeld() { return [...held.values()].some(({ order }) => order); }
+
 /** Everything that waits, in all tables whose rows may move. */
 export function release() {
   for (const id of held.keys()) {
     const table = byId(id);
     if (table && mayMove(table)) settle(table);
   }
+  document.dispatchEvent(new Event("released"));
 }
 
 function settle(table) {

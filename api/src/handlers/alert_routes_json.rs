@@ -49,7 +49,7 @@ fn answer(routes: Routes) -> Answer<AlertRoutes> {
 
 /// `GET /api/v1/alerts/routes`: all routes.
 pub async fn list(scoped: ScopedFleet) -> Result<Answer<AlertRoutes>, Refusal> {
-    Ok(answer(scoped.routes().await?))
+    Ok(answer(scoped.routes_in_force().await?))
 }
 
 /// `PUT /api/v1/alerts/routes`: saves all routes.

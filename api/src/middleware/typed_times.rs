@@ -34,12 +34,16 @@ type Pair = (String, String);
 
 /// Makes the times of a page exact.
 pub async fn typed_times(mut request: Request, next: Next) -> Response {
-    let is_read = matches!(*request.method(), Method::GET | Method::HEAD);
-    if !is_read || is_of_programs(request.uri().path()) {
+    if is_of_programs(request.uri().path()) {
         return next.run(request).await;
     }
     let zone = ReaderZone::of_browser(request.headers());
     let mut wrong = Vec::new();
+    // What is posted is answered by a page, too, which has fields for times.
+    if !matches!(*request.method(), Method::GET | Method::HEAD) {
+        request.extensions_mut().insert(TypedTimes { zone, wrong });
+        return next.run(request).await;
+    }
     if let Some(query) = request.uri().query().filter(|query| has_time(query)) {
         let read = match Read::of(query, &zone, now_us()) {
             Ok(read) => read,

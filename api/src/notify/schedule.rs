@@ -95,6 +95,12 @@ impl Schedule {
         })
     }
 
+    /// Whether it never ends: every day from one moment to the same of the next.
+    pub fn is_always(&self) -> bool {
+        let days: std::collections::BTreeSet<_> = self.days.iter().map(|day| *day as u8).collect();
+        self.from == self.until && matches!(days.len(), 0 | 7)
+    }
+
     /// The end of the hours that `at_us` lies in, in µs since 1970 UTC; `None` where it lies in none. A schedule that does
     /// not pass [`Schedule::check`] has no hours: what cannot be understood must silence nothing.
     pub fn end_of(&self, at_us: i64) -> Option<i64> {

@@ -73,6 +73,10 @@ impl Silence {
                 "matcher",
                 "says nothing; a recurring window names hosts, groups, rules or a severity",
             )),
+            When::Weekly(schedule) if schedule.is_always() => Err(BadChannel::new(
+                "until",
+                "is when it begins, so it would never end; give another time, or the days on which it begins",
+            )),
             When::Weekly(schedule) => schedule.check(),
         }
     }

@@ -9,7 +9,7 @@ use super::{
 };
 use crate::{
     display,
-    notify::{BadChannel, Route, RouteList},
+    notify::{BadChannel, Route, RouteList, built_in_route},
     refusal::Refusal,
 };
 
@@ -41,6 +41,20 @@ impl ScopedFleet {
             changed: Some((list.value.changed_by, list.value.changed_at_us)),
             routes: list.value.routes,
         }))
+    }
+
+    /// The routes that hold: without a saved list, the built-in one. Whoever saves what this says changes nothing.
+    ///
+    /// # Errors
+    /// When the person may not, or the broker does not answer.
+    pub async fn routes_in_force(&self) -> Result<Routes, Refusal> {
+        let saved = self.routes().await?;
+        if saved.revision > 0 {
+            return Ok(saved);
+        }
+        let channels = self.channels().await?;
+        let built_in = built_in_route(channels.iter().map(|entry| (entry.id.as_str(), &entry.channel)));
+        Ok(Routes { routes: built_in.into_iter().collect(), ..saved })
     }
 
     /// Saves all routes, and writes down what they were and became. `replaces` is the revision that they replace, where another

@@ -73,7 +73,7 @@ async fn of_the_past(scoped: &ScopedFleet, host: &HostName, life: ProcessLife) -
 fn no_such_process(host: &HostName, pid: u32) -> Refusal {
     Refusal::new(
         StatusCode::NOT_FOUND,
-        format!("no such process {pid} is known on {host}"),
+        format!("no process {pid} is known on {host}"),
         "one that has just exited comes into the history within a minute; without `started` the last process with a pid is meant",
     )
 }

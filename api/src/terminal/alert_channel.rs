@@ -111,7 +111,10 @@ pub(super) fn channel(config: &Config, command: &ChannelCommand) -> anyhow::Resu
             })
         }
         ChannelCommand::Test { id, asked } => {
-            asked.show_answer(config, (Method::POST, &Url::channel_test(id).api(), None), tested)
+            let answer = asked.answer(config, (Method::POST, &Url::channel_test(id).api(), None))?;
+            asked.write(&answer, tested)?;
+            anyhow::ensure!(!has_failed(&answer), "the channel {id} has not delivered the test message");
+            Ok(())
         }
         ChannelCommand::Deliveries { id, asked } => {
             let url = Url::deliveries().api();
@@ -150,6 +153,11 @@ fn channels(answer: &Value) -> String {
         channel["kind"] = channel["means"]["kind"].clone();
     }
     listed(&answer, "channels", &CHANNELS)
+}
+
+/// Whether the receiver did not take the test message.
+fn has_failed(answer: &Value) -> bool {
+    matches!(answer["state"].as_str(), Some("waiting" | "undeliverable"))
 }
 
 fn tested(answer: &Value) -> String {

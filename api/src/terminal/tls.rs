@@ -16,7 +16,7 @@ pub enum TlsCommand {
     /// Make a certificate for this machine in the data folder, and the authority that signs it when there is none; run
     /// again, it renews the certificate, which is taken without a restart
     Init {
-        /// A name or address that this machine is reached by, beside localhost; may be given several times
+        /// A name or address that this machine is reached by, beside localhost; may be given several times. Without any, those of the certificate that is there
         #[arg(long, value_name = "HOST")]
         name: Vec<String>,
     },

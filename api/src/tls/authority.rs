@@ -24,6 +24,8 @@ const AUTHORITY_NAME: &str = "fleetps certificate authority";
 const AUTHORITY_YEARS: i32 = 10;
 /// The longest that browsers accept from public authorities; renewing is one command.
 const CERTIFICATE_DAYS: i32 = 397;
+/// The file with the names that the certificate is for, beside it.
+const NAMES: &str = "server.names";
 /// This machine is always reached by these.
 const OWN_NAMES: [&str; 3] = ["localhost", "127.0.0.1", "::1"];
 
@@ -51,6 +53,15 @@ pub enum AuthorityError {
         /// The cause.
         source: io::Error,
     },
+    /// A name is none.
+    #[error("{0:?} is no host name or address")]
+    Name(String),
+    /// There is a certificate for names that are not known any longer.
+    #[error(
+        "the certificate that is there may be for other names than this machine's own; say all of them again: \
+         fleetps tls init --name NAME …"
+    )]
+    UnknownNames,
     /// A name is none, or the key of the authority is not one.
     #[error(
         "the certificate cannot be made; are the names host names or addresses, and is ca.key as it was made?"
@@ -68,13 +79,17 @@ impl AuthorityError {
     }
 }
 
-/// Makes in `folder` a certificate for `names` (beside this machine's own), a client certificate for the parts on this
-/// machine, and the authority when there is none.
+/// Makes in `folder` a certificate for `names` (beside this machine's own; without any, for those of the certificate that is
+/// there), a client certificate for the parts on this machine, and the authority when there is none.
 ///
 /// # Errors
 /// When a name is none, or the folder cannot be written.
 pub fn make(folder: &Path, names: &[String]) -> Result<Made, AuthorityError> {
+    if let Some(wrong) = names.iter().find(|name| !is_name(name)) {
+        return Err(AuthorityError::Name(wrong.clone()));
+    }
     make_private_folder(folder)?;
+    let names = if names.is_empty() { known_names(folder)? } else { names.to_vec() };
     let authority = folder.join("ca.pem");
     let is_new = !folder.join("ca.key").exists();
     if is_new {
@@ -87,7 +102,29 @@ pub fn make(folder: &Path, names: &[String]) -> Result<Made, AuthorityError> {
     all.extend(names.iter().filter(|name| !OWN_NAMES.contains(&name.as_str())).cloned());
     let ends = issue(folder, &folder.join("server"), "fleetps", &all, ExtendedKeyUsagePurpose::ServerAuth)?;
     issue(folder, &folder.join("client"), "fleetps", &[], ExtendedKeyUsagePurpose::ClientAuth)?;
+    write(&folder.join(NAMES), &names.join("\n"))?;
     Ok(Made { authority, is_new, names: all, ends })
+}
+
+/// The names of the certificate that is there, without this machine's own; none where there is none.
+fn known_names(folder: &Path) -> Result<Vec<String>, AuthorityError> {
+    let path = folder.join(NAMES);
+    match file::read_text(&path) {
+        Ok(text) => Ok(text.lines().filter(|name| is_name(name)).map(str::to_owned).collect()),
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(AuthorityError::at(&path)(error)),
+        // Earlier versions did not note the names.
+        Err(_) if folder.join("server.pem").exists() => Err(AuthorityError::UnknownNames),
+        Err(_) => Ok(Vec::new()),
+    }
+}
+
+/// Whether a certificate can be for it: an address, or a host name, with a star for its first part at most.
+fn is_name(name: &str) -> bool {
+    let host = name.strip_prefix("*.").unwrap_or(name);
+    let is_part = |part: &str| {
+        !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'))
+    };
+    name.parse::<std::net::IpAddr>().is_ok() || (host.len() <= 253 && host.split('.').all(is_part))
 }
 
 /// Makes a client certificate for the agent of `host`: `clients/HOST.pem` and `clients/HOST.key` in `folder`. Returns

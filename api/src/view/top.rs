@@ -163,6 +163,19 @@ pub fn sum(rows: &[TopRow], by: TopBy) -> Option<f64> {
     (by != TopBy::Memory).then(|| amounts.map(|amount| amount as f64).sum())
 }
 
+/// What the heads mean that are short.
+static MEANINGS: [(&str, &str); 4] = [
+    ("load", "CPU time by the time that is recorded of this range"),
+    ("cpu", "CPU time, in hours, minutes and seconds"),
+    ("memory", "The largest resident memory of one process in this range"),
+    ("share", "The part in what all lines used"),
+];
+
+/// Whether a figure of several processes is one process's all the same: peaks have no sum.
+fn is_of_one(by: TopBy, group: TopGroup) -> bool {
+    by == TopBy::Memory && group != TopGroup::Process
+}
+
 /// A row's share of `sum`, in percent.
 pub fn share(row: &TopRow, by: TopBy, sum: Option<f64>) -> Option<f64> {
     let sum = sum.filter(|sum| *sum > 0.0)?;
@@ -180,6 +193,7 @@ impl TopTable<'_> {
         };
         Table {
             id: "top",
+            titles: &MEANINGS,
             heads: self.heads(),
             rows: rows.iter().enumerate().map(row).collect(),
             ..Table::default()
@@ -201,7 +215,7 @@ impl TopTable<'_> {
             let here = by == self.query.by;
             heads.push(Head {
                 column: column(by),
-                text,
+                text: if is_of_one(by, self.query.group) { "Largest process" } else { text },
                 unit: "",
                 href: Some(self.ordered_by(by)),
                 sorted: here.then_some("descending"),

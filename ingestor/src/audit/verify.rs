@@ -5,7 +5,7 @@ use std::{
     path::Path,
 };
 
-use fleetps_nats::audit::{Chained, Link, NO_HASH};
+use fleetps_nats::audit::{Chained, GAP, Link, NO_HASH};
 
 use super::{
     AuditFolder, AuditName, REMOVED, attach,
@@ -96,6 +96,8 @@ pub struct Verified {
     pub chains: Vec<Chain>,
     /// How many entries were checked.
     pub entries: u64,
+    /// The first and the last sequence of those that the broker has lost, as the next entry says.
+    pub gaps: Vec<(u64, u64)>,
     /// How many of them only the broker has.
     pub on_the_broker: u64,
     hashes: HashSet<String>,
@@ -191,7 +193,10 @@ impl Walk {
             }
         } else {
             let expected = if is_first { chain.first } else { chain.last.sequence + 1 };
-            if sequence > expected {
+            let says_gap = entry.entry.action == GAP && !is_first && entry.previous == chain.last.hash;
+            if sequence > expected && says_gap {
+                self.verified.gaps.push((expected, sequence - 1));
+            } else if sequence > expected {
                 return Err(Break::Missing { first: expected, last: sequence - 1, place });
             }
             if sequence < expected || entry.previous != chain.last.hash {

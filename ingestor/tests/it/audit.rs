@@ -84,6 +84,29 @@ async fn what_is_written_down_is_sealed_once_and_goes_on_after_a_restart() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn entries_that_the_broker_lost_are_a_gap_that_is_told_and_the_chain_holds() {
+    let fixture = Fixture::start().await;
+    let audit = Audit::open(&fixture.client(Part::Api).await).await.unwrap();
+    let ingestor = fixture.ingestor(fixture.settings()).await;
+    audit.record(entry(1)).await.unwrap();
+    let publishing = fixture.jetstream().await.publish("fleetps-audit.nothing", "".into()).await.unwrap();
+    within(publishing.into_future()).await.unwrap();
+    assert_eq!(audit.record(entry(2)).await.unwrap(), 4);
+    ingestor.stop().await;
+    let stream = within(audit.read(1)).await.unwrap();
+    for (folder, on_the_broker) in [(fixture.history(), 0), (tempfile::tempdir().unwrap().path().to_owned(), 3)] {
+        std::fs::create_dir_all(&folder).unwrap();
+        let verified = verify(&folder, &stream).unwrap();
+        assert_eq!((verified.entries, verified.on_the_broker, verified.chains.len()), (3, on_the_broker, 1));
+        assert_eq!(verified.gaps, [(2, 2)]);
+    }
+    // The same without a word about it is an entry that was removed.
+    let silent = [stream[0].clone(), Chained::new(&Link { sequence: 2, hash: stream[0].hash.clone() }, entry(3))];
+    let removed = verify(tempfile::tempdir().unwrap().path(), &silent);
+    assert!(matches!(removed, Err(Break::Missing { first: 2, last: 2, .. })), "{removed:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn many_small_segments_become_one_and_nothing_is_lost() {
     let fixture = Fixture::start().await;
     let ingestor = fixture.ingestor(fixture.settings()).await;

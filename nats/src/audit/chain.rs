@@ -8,8 +8,10 @@ use data_encoding::HEXLOWER;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use super::AuditEntry;
+use super::{AuditEntry, Outcome};
 
+/// The action of an entry that says which sequences before it have no entry. It has the hash of the last one that is there.
+pub const GAP: &str = "audit.gap";
 /// The hash before the first entry.
 pub const NO_HASH: &str = "";
 
@@ -65,6 +67,21 @@ impl Chained {
         let unhashed =
             Self { sequence: last.sequence + 1, previous: last.hash.clone(), hash: String::new(), entry };
         Self { hash: unhashed.computed_hash(), ..unhashed }
+    }
+
+    /// What follows `last` where the broker has given out the sequences up to `end` to entries that it does not have: it says so.
+    pub(super) fn behind_gap(last: &Link, end: u64) -> Self {
+        let first = last.sequence.saturating_add(1);
+        let entry = AuditEntry {
+            at_us: crate::now_us(),
+            who: "fleetps".to_owned(),
+            from: None,
+            action: GAP.to_owned(),
+            host: None,
+            what: format!("the broker has no entries {first} to {end}: it could not write them, or lost them"),
+            outcome: Outcome::Done,
+        };
+        Self::new(&Link { sequence: end, hash: last.hash.clone() }, entry)
     }
 
     /// Its place, for the next one.

@@ -22,7 +22,7 @@ use async_nats::{
 };
 use tokio::sync::Mutex;
 
-pub use chain::{BadMessage, Chained, Link, NO_HASH};
+pub use chain::{BadMessage, Chained, GAP, Link, NO_HASH};
 pub use entry::{AuditEntry, NotAnOutcome, Outcome};
 
 use crate::{
@@ -129,6 +129,12 @@ impl Audit {
                     return Ok(next.sequence);
                 }
                 Err(error) if error.kind() == PublishErrorKind::WrongLastSequence => {
+                    if let Some(gap) = self.lost_end(&last).await? {
+                        // Where somebody else was faster, the next round sees it.
+                        let before = Link { sequence: gap.sequence - 1, hash: gap.previous.clone() };
+                        *end = self.append(&before, &gap).await.ok().map(|()| gap.link());
+                        continue;
+                    }
                     tokio::time::sleep(Duration::from_millis(fastrand::u64(0..=MAX_WAIT_MS))).await;
                 }
                 Err(error) => return Err(AuditError::Append(error)),
@@ -176,6 +182,16 @@ impl Audit {
         let stream = self.jetstream.get_stream(STREAM).await;
         let stream = stream.map_err(|source| StreamError::Get { name: STREAM, source })?;
         Ok(stream.cached_info().created.unix_timestamp())
+    }
+
+    /// What is to be written behind `last`, if that is the last entry and the broker counts on from a later one all the same: after a
+    /// disk that was full it has given out sequences without entries, and would take nothing that follows `last`.
+    async fn lost_end(&self, last: &Link) -> Result<Option<Chained>, AuditError> {
+        let stream = self.jetstream.get_stream(STREAM).await;
+        let stream = stream.map_err(|source| StreamError::Get { name: STREAM, source })?;
+        let end = stream.cached_info().state.last_sequence;
+        let is_lost = end > last.sequence && self.last().await? == *last && self.read(end).await?.is_empty();
+        Ok(is_lost.then(|| Chained::behind_gap(last, end)))
     }
 
     async fn append(&self, last: &Link, next: &Chained) -> Result<(), PublishError> {

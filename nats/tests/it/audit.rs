@@ -84,3 +84,31 @@ async fn nothing_is_taken_out_of_the_audit() {
     assert!(stream.purge().await.is_err());
     assert_eq!(read(&fixture).await.len(), 1);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn sequences_that_the_broker_gave_out_for_nothing_are_told_and_hold_nobody_up() {
+    let fixture = start().await;
+    let client = fixture.client(Part::Api).await;
+    let [one, other] = [Audit::open(&client).await.unwrap(), Audit::open(&client).await.unwrap()];
+    let second = {
+        one.record(entry("first")).await.unwrap();
+        one.record(entry("second")).await.unwrap();
+        read(&fixture).await.pop().unwrap()
+    };
+    // As after a disk that was full: the stream counts on, and has no entries for it.
+    for _ in 0..2 {
+        let publishing = jetstream::new(client.clone()).publish("fleetps-audit.nothing", "".into()).await.unwrap();
+        within(publishing.into_future()).await.unwrap();
+    }
+    let (first, last) = within(async { tokio::join!(one.record(entry("a")), other.record(entry("b"))) }).await;
+    assert_eq!((first.unwrap().min(6), last.unwrap().max(7)), (6, 7));
+    let entries = read(&fixture).await;
+    let sequences: Vec<u64> = entries.iter().map(|chained| chained.sequence).collect();
+    assert_eq!(sequences, [1, 2, 5, 6, 7]);
+    let gap = &entries[2];
+    assert_eq!((gap.entry.action.as_str(), &gap.previous), (audit::GAP, &second.hash));
+    assert!(gap.entry.what.contains("entries 3 to 4"), "{}", gap.entry.what);
+    for pair in entries.windows(2) {
+        assert_eq!((&pair[1].previous, &pair[1].hash), (&pair[0].hash, &pair[1].computed_hash()));
+    }
+}
