@@ -74,7 +74,7 @@ pub async fn keep_backing_up(
     let folder = BackupFolder::new(to);
     loop {
         let made_at_us = newest(&folder).await;
-        health.set_backup(check(settings, made_at_us, None));
+        health.set_backup(check(settings, made_at_us, None), made_at_us);
         if is_due(settings, made_at_us) {
             // One that is cut off here is removed by the next.
             let taking = shutdown.run_until_cancelled(take(&client, &backups, &folder));
@@ -83,7 +83,8 @@ pub async fn keep_backing_up(
             if let Some(error) = &failure {
                 tracing::error!(error, to = %to.display(), "no backup was taken; trying again");
             }
-            health.set_backup(check(settings, newest(&folder).await, failure.as_deref()));
+            let made_at_us = newest(&folder).await;
+            health.set_backup(check(settings, made_at_us, failure.as_deref()), made_at_us);
         }
         if shutdown.run_until_cancelled(tokio::time::sleep(LOOK_EVERY)).await.is_none() {
             return;

@@ -7,7 +7,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::{
-    answer::{Answer, OrUnavailable, shape},
+    answer::{Answer, OrUnavailable, Time, shape},
     auth::{Person, Principal},
     authz::{Decision, HostGroups, Permission, permission_of},
     broker,
@@ -51,6 +51,9 @@ struct Details {
     /// The backups that fleetps takes by itself. That they fail is said, and leaves everything else ready.
     #[serde(skip_serializing_if = "Option::is_none")]
     backup: Option<Part>,
+    /// When the last complete one of them was made.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    backup_made_at: Option<Time>,
     /// Segments that cannot be read, with the audit's for a person who may read it: answers about the past lack their
     /// rows, and everything else works.
     incomplete: Vec<String>,
@@ -234,6 +237,7 @@ pub async fn ready(
             state,
             state_not_saved,
             backup,
+            backup_made_at: shared.records_health.backup_made_at_us().map(Time),
             connections,
             incomplete,
             missing,

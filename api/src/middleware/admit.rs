@@ -159,7 +159,13 @@ async fn read_body(body: Body, is_signed_in: bool) -> Result<Bytes, Refusal> {
         let error = format!("this request was not sent within {} s", BODY_WITHIN.as_secs());
         Refusal::new(StatusCode::REQUEST_TIMEOUT, error, "send it again, faster")
     })?;
-    read.map_err(|_| Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, "this form is too long", words))
+    read.map_err(|error| {
+        // The type of the limit is not axum's own.
+        match error.to_string().contains("length limit") {
+            true => Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, "this form is too long", words),
+            false => Refusal::new(StatusCode::BAD_REQUEST, "the request broke off", "send it again, whole"),
+        }
+    })
 }
 
 /// Lets what changes something through only with the token that pages of this server have, or that a program was given.

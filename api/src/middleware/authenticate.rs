@@ -74,7 +74,9 @@ pub async fn let_read_metrics(mut request: Request, next: Next) -> Response {
 /// The credentials of a request. A token counts more than a cookie: it was sent on purpose.
 fn credential(headers: &HeaderMap, came: ClientInfo) -> Option<Credential> {
     let bearer = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
-    match bearer.and_then(|text| text.strip_prefix("Bearer ")).or_else(|| socket_token(headers)) {
+    let of_bearer = bearer.and_then(|text| text.split_once(' '));
+    let of_bearer = of_bearer.filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"));
+    match of_bearer.map(|(_, token)| token).or_else(|| socket_token(headers)) {
         Some(token) => tokens::read(token.trim()).map(Credential::Token),
         None => read_cookie(Cookie::Session, headers, came).map(Credential::Session),
     }

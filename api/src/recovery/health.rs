@@ -18,6 +18,8 @@ struct Inner {
     unsaved: Option<String>,
     /// The backups that fleetps takes by itself; absent where it takes none.
     backup: Option<Check>,
+    /// When the last complete one was made, in µs since 1970 UTC.
+    backup_made_at_us: Option<i64>,
 }
 
 impl StateHealth {
@@ -36,9 +38,15 @@ impl StateHealth {
         self.0.lock().backup.clone()
     }
 
-    /// Sets the state of backups.
-    pub fn set_backup(&self, check: Check) {
-        self.0.lock().backup = Some(check);
+    /// When the last complete backup was made, in µs since 1970 UTC.
+    pub fn backup_made_at_us(&self) -> Option<i64> {
+        self.0.lock().backup_made_at_us
+    }
+
+    /// Sets the state of backups, of which the last complete one was made at `made_at_us`.
+    pub fn set_backup(&self, check: Check, made_at_us: Option<i64>) {
+        let mut health = self.0.lock();
+        (health.backup, health.backup_made_at_us) = (Some(check), made_at_us);
     }
 
     /// Sets the lost records; `None` when every record is there.

@@ -10,7 +10,7 @@ use axum::http::StatusCode;
 use fleetps_ingestor::alerts::{
     BadRule, MAX_RULES, Rule, RuleEntry, SavedRule, Severity, open_rules, rules_in_force, without_filter,
 };
-use fleetps_nats::{HostName, audit::Outcome, error_chain, now_us};
+use fleetps_nats::{HostName, audit::Outcome, error_chain, hosts::Group, now_us};
 
 use super::ScopedFleet;
 use crate::{
@@ -132,6 +132,7 @@ impl ScopedFleet {
         let NewRule { sentence, severity, enabled, groups, note, replaces } = new;
         let (changed_by, changed_at_us) = (self.person.name.clone(), now_us());
         let saved = SavedRule { sentence, severity, enabled, groups, note, changed_by, changed_at_us };
+        check_groups(saved.groups.as_ref())?;
         let rule = saved.check(id).map_err(bad_rule)?;
         self.may_change(saved.groups.as_ref())?;
         self.may_ask_for(&rule)?;
@@ -249,6 +250,25 @@ fn hosts_of(groups: Option<&BTreeSet<String>>) -> String {
 pub fn bad_rule(error: BadRule) -> Refusal {
     let hint = "a rule reads as in: cpu > 90% clear 80% for 10m over program where user:www-data";
     Refusal::new(StatusCode::BAD_REQUEST, error.to_string(), hint)
+}
+
+/// Refuses groups that no host can be in: the rule would be for nothing.
+fn check_groups(groups: Option<&BTreeSet<String>>) -> Result<(), Refusal> {
+    let Some(groups) = groups else { return Ok(()) };
+    let wrong = groups.iter().find(|group| group.parse::<Group>().is_err());
+    match wrong {
+        None if !groups.is_empty() => Ok(()),
+        None => Err(Refusal::new(
+            StatusCode::BAD_REQUEST,
+            "the list of groups is empty, so the rule would be for no host",
+            "name groups, or leave `groups` out for every host",
+        )),
+        Some(wrong) => Err(Refusal::new(
+            StatusCode::BAD_REQUEST,
+            format!("no group can be called {:?}", crate::display::cut(wrong, 64)),
+            "write groups as in: web env=prod",
+        )),
+    }
 }
 
 fn conflict(id: &str) -> Refusal {

@@ -89,9 +89,12 @@ async fn entries_that_the_broker_lost_are_a_gap_that_is_told_and_the_chain_holds
     let audit = Audit::open(&fixture.client(Part::Api).await).await.unwrap();
     let ingestor = fixture.ingestor(fixture.settings()).await;
     audit.record(entry(1)).await.unwrap();
-    let publishing = fixture.jetstream().await.publish("fleetps-audit.nothing", "".into()).await.unwrap();
+    let jetstream = async_nats::jetstream::new(fixture.client(Part::Api).await);
+    let publishing = jetstream.publish("fleetps-audit.nothing", "".into()).await.unwrap();
     within(publishing.into_future()).await.unwrap();
     assert_eq!(audit.record(entry(2)).await.unwrap(), 4);
+    let sealed = || search(&fixture.history(), &[], &everything()).is_ok_and(|found| found.total == 3);
+    until("the entries are sealed", sealed).await;
     ingestor.stop().await;
     let stream = within(audit.read(1)).await.unwrap();
     for (folder, on_the_broker) in [(fixture.history(), 0), (tempfile::tempdir().unwrap().path().to_owned(), 3)] {
