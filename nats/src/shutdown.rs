@@ -26,6 +26,10 @@ pub fn shutdown_signal() -> io::Result<CancellationToken> {
     Ok(shutdown)
 }
 
+/// SIGXFSZ, which has the same number on Linux and macOS.
+#[cfg(unix)]
+const FILE_TOO_LARGE: i32 = 25;
+
 #[cfg(unix)]
 struct Signals {
     interrupt: tokio::signal::unix::Signal,
@@ -36,6 +40,8 @@ struct Signals {
 impl Signals {
     fn listen() -> io::Result<Self> {
         use tokio::signal::unix::{SignalKind, signal};
+        // A file that may not grow further (`ulimit -f`) is an error of that write, and no end of the program.
+        signal(SignalKind::from_raw(FILE_TOO_LARGE))?;
         Ok(Self { interrupt: signal(SignalKind::interrupt())?, terminate: signal(SignalKind::terminate())? })
     }
 

@@ -27,7 +27,7 @@ pub enum Question {
 /// The answer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Explained {
-    /// Whether it may be done.
+    /// Whether it may be done, and somebody may ask for it.
     pub is_allowed: bool,
     /// The answer for people, several lines.
     pub text: String,
@@ -73,6 +73,7 @@ pub async fn explain(file: &RulesFile, question: &Question) -> Result<Explained,
     lines.extend(notes);
     lines.push(format!("The file is {}.", file.path().display()));
     lines.push(who(&rules));
+    let is_allowed = is_allowed && rules.pinned.as_deref().is_some_and(is_control_key);
     Ok(Explained { is_allowed, text: lines.join("\n") })
 }
 
