@@ -40,8 +40,12 @@ impl Refusal {
     pub fn no_such_path(path: &str) -> Self {
         let shown = crate::display::cut(path, 200);
         let (error, hint) = match path.starts_with("/api/") {
-            true => (format!("there is nothing at {shown}"), "all of the JSON interface is described at /api"),
-            false => (format!("page not found: {shown}"), "the box above finds hosts, programs and processes"),
+            true => {
+                (format!("there is nothing at {shown}"), "all of the JSON interface is described at /api")
+            }
+            false => {
+                (format!("page not found: {shown}"), "the box above finds hosts, programs and processes")
+            }
         };
         Self::new(StatusCode::NOT_FOUND, error, hint)
     }

@@ -315,7 +315,8 @@ pub(crate) fn own_figures(progress: &Progress, partition: u32, folder: &Path) ->
     let status = progress.status(partition);
     let now_us = jiff::Timestamp::now().as_microsecond();
     let unread_us = (status.pending > 0).then_some(status.read_stored_us);
-    let waits_since_us = [Some(status.unsealed_since_us), unread_us].into_iter().flatten().filter(|us| *us > 0).min();
+    let waits_since_us =
+        [Some(status.unsealed_since_us), unread_us].into_iter().flatten().filter(|us| *us > 0).min();
     let age_s = |since_us: i64| now_us.saturating_sub(since_us).max(0) as f64 / 1e6;
     let unmerged_us = Some(status.unmerged_since_s.saturating_mul(1_000_000)).filter(|us| *us > 0);
     let part = match partition {

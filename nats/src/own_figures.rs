@@ -126,7 +126,8 @@ pub async fn tell(client: Client, figures: impl Fn() -> OwnFigures, cancel: Canc
 /// This machine's own name, which its agent has in the fleet unless its settings say another.
 fn machine_name() -> String {
     let of_linux = std::fs::read_to_string("/proc/sys/kernel/hostname").ok();
-    let name = of_linux.or_else(|| std::env::var("COMPUTERNAME").ok()).or_else(|| std::env::var("HOSTNAME").ok());
+    let name =
+        of_linux.or_else(|| std::env::var("COMPUTERNAME").ok()).or_else(|| std::env::var("HOSTNAME").ok());
     name.unwrap_or_default().trim().to_owned()
 }
 

@@ -41,7 +41,7 @@ impl Signals {
     fn listen() -> io::Result<Self> {
         use tokio::signal::unix::{SignalKind, signal};
         // A file that may not grow further (`ulimit -f`) is an error of that write, and no end of the program.
-        signal(SignalKind::from_raw(FILE_TOO_LARGE))?;
+        drop(signal(SignalKind::from_raw(FILE_TOO_LARGE))?);
         Ok(Self { interrupt: signal(SignalKind::interrupt())?, terminate: signal(SignalKind::terminate())? })
     }
 

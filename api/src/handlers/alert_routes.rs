@@ -133,10 +133,9 @@ impl RoutePage {
 
     /// Zone, beginning and end of its quiet hours.
     fn hours(&self) -> [&str; 3] {
-        self.route
-            .quiet
-            .as_ref()
-            .map_or(["UTC", "", ""], |quiet| [&quiet.hours.zone, &quiet.hours.from, &quiet.hours.until])
+        self.route.quiet.as_ref().map_or([self.layout.times.zone.name.as_str(), "", ""], |quiet| {
+            [&quiet.hours.zone, &quiet.hours.from, &quiet.hours.until]
+        })
     }
 
     fn has_day(&self, day: Day) -> bool {

@@ -212,6 +212,8 @@ struct RulePage {
     rule: Option<RuleEntry>,
     /// Why it was not saved.
     problem: Option<Refusal>,
+    /// Whether somebody is asked if it is to be removed.
+    asks_removal: bool,
     may_change: bool,
     /// Alerts of it that are open, and how often it raised one.
     counts: (usize, usize),
@@ -240,7 +242,18 @@ impl RulePage {
         let counts = scoped.alert_counts(&rule.id);
         let tabs = Tabs { current: "Rules" };
         let (rule, problem, tried) = (Some(rule), None, None);
-        Self { layout, tabs, is_new: false, form, rule, problem, may_change, counts, tried }
+        Self {
+            layout,
+            tabs,
+            is_new: false,
+            form,
+            rule,
+            problem,
+            asks_removal: false,
+            may_change,
+            counts,
+            tried,
+        }
     }
 
     /// Where a saved rule can be removed, the word for that.
@@ -269,7 +282,19 @@ pub async fn new_rule(
     let may_change = scoped.may_change_some_rules();
     let tabs = Tabs { current: "Rules" };
     let (rule, problem, counts, tried) = (None, None, (0, 0), None);
-    page::render(&RulePage { layout, tabs, is_new: true, form, rule, problem, may_change, counts, tried })
+    let asks_removal = false;
+    page::render(&RulePage {
+        layout,
+        tabs,
+        is_new: true,
+        form,
+        rule,
+        problem,
+        asks_removal,
+        may_change,
+        counts,
+        tried,
+    })
 }
 
 /// The page of one rule.
@@ -293,9 +318,14 @@ pub async fn change(layout: Layout, scoped: ScopedFleet, form: Form) -> Result<R
     if form.is_ticked("try") {
         return try_on_page(layout, &scoped, filled, is_new, &form.field("range")).await;
     }
+    if form.is_ticked("remove") && !form.is_ticked("sure") {
+        let rule = scoped.alert_rules().await?.into_iter().find(|rule| rule.id == filled.id);
+        let page = RulePage::of(layout, &scoped, rule.ok_or_else(|| no_such_rule(&filled.id))?);
+        return page::render(&RulePage { asks_removal: true, ..page });
+    }
     let done = match form.is_ticked("remove") {
         true => scoped.remove_rule(&filled.id, Some(filled.revision)).await.map(|()| Url::alert_rules()),
-        false => save(&scoped, &filled).await.map(|()| Url::alert_rule(&filled.id)),
+        false => save(&scoped, &filled, is_new).await.map(|()| Url::alert_rule(&filled.id)),
     };
     match done {
         Ok(url) => Ok(Redirect::to(&url.to_string()).into_response()),
@@ -322,7 +352,7 @@ fn edited(
     tried: Option<TriedRule>,
 ) -> RulePage {
     let (tabs, rule, may_change, counts) = (Tabs { current: "Rules" }, None, true, (0, 0));
-    RulePage { layout, tabs, is_new, form, rule, problem, may_change, counts, tried }
+    RulePage { layout, tabs, is_new, form, rule, problem, asks_removal: false, may_change, counts, tried }
 }
 
 /// The page with what the rule of the form would have said; nothing is saved.
@@ -378,7 +408,8 @@ pub async fn try_rule(
     let rule = Rule::parse("test", 0, Severity::default(), sentence);
     let rule = rule.map_err(|error| bad_rule(error.into()))?;
     if !rule.measure.is_in_the_past() {
-        let error = "what fleetps says of itself is not in the history, so the rule cannot be tried on the past";
+        let error =
+            "what fleetps says of itself is not in the history, so the rule cannot be tried on the past";
         return Err(Refusal::new(StatusCode::BAD_REQUEST, error, "save it; it is evaluated from now on"));
     }
     let to_us = now_us();
@@ -386,7 +417,16 @@ pub async fn try_rule(
     scoped.back_test(rule, groups, Span { from_us, to_us }).await
 }
 
-async fn save(scoped: &ScopedFleet, form: &RuleForm) -> Result<(), Refusal> {
+async fn save(scoped: &ScopedFleet, form: &RuleForm, is_new: bool) -> Result<(), Refusal> {
+    // Whoever makes a new rule does not mean to take the place of a built-in one.
+    if is_new && scoped.alert_rules().await?.iter().any(|rule| rule.id == form.id) {
+        let error = format!("there is a rule {} already", display::cut(&form.id, 64));
+        return Err(Refusal::new(
+            StatusCode::CONFLICT,
+            error,
+            "take another id, or change that rule on its own page",
+        ));
+    }
     let new = NewRule {
         sentence: form.sentence.clone(),
         severity: form.severity,

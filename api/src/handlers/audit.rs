@@ -87,18 +87,18 @@ impl AuditRequest {
     /// When its span ends before it begins.
     pub fn of(query: AuditQuery) -> Result<Self, BadParameter> {
         let now_us = now_us();
-        // Entries of this moment are included, by any program's clock.
-        let end_us = now_us.saturating_add(60_000_000);
-        let span = PageSpan::of(query.span.clone(), end_us, now_us, DEFAULT_SPAN)?;
+        let span = PageSpan::of(query.span.clone(), now_us, now_us, DEFAULT_SPAN)?;
         Ok(Self { query, span })
     }
 
     /// The same as a question.
     pub fn question(&self) -> audit::AuditQuery {
         let given = |text: &String| (!text.is_empty()).then(|| text.clone());
+        // Entries of this moment are included, by any program's clock.
+        let ahead_us = if self.span.follows_ms().is_some() { 60_000_000 } else { 0 };
         audit::AuditQuery {
             from_us: self.span.span.from_us,
-            to_us: self.span.span.to_us,
+            to_us: self.span.span.to_us.saturating_add(ahead_us),
             who: given(&self.query.who),
             action: given(&self.query.action),
             host: given(&self.query.host),

@@ -94,7 +94,9 @@ pub async fn page(
     let metrics = without_the_newest_gap(answers.metrics, span, now_us);
     let values_at_us =
         when.at_us.unwrap_or_else(|| metrics.points.last().map_or(span.to_us, |point| point.to_us));
-    let href = |program: &str| program_url(&head.host, &when, program);
+    // A chart of the past leads to the moment of its values.
+    let shown = When { at_us: when.at_us.or((!head.follows()).then_some(values_at_us)), ..when.clone() };
+    let href = |program: &str| program_url(&head.host, &shown, program);
     let mut panels = panel::panels(&metrics, (span, values_at_us), [&answers.cpu, &answers.memory], href);
     panels.iter_mut().for_each(|panel| bands::draw(&mut panel.chart, &bands, span));
     page::render(&HistoryPage {

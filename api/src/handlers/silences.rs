@@ -116,7 +116,9 @@ pub async fn page(
     scoped: ScopedFleet,
     Query(query): Query<SilencesQuery>,
 ) -> Result<Response, Refusal> {
-    page::render(&SilencesPage::of(layout, &scoped, SilenceForm::of(query)).await?)
+    let zone = layout.times.zone.name.clone();
+    let form = SilenceForm { zone, ..SilenceForm::of(query) };
+    page::render(&SilencesPage::of(layout, &scoped, form).await?)
 }
 
 /// Adds the silence of the form, or ends the one that the button names; one that is none stays in the form.

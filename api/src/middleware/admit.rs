@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use axum::{
-    body::{Body, Bytes, to_bytes},
+    body::{Body, Bytes, HttpBody as _, to_bytes},
     extract::{Request, State},
     http::{Method, StatusCode, header},
     middleware::Next,
@@ -155,6 +155,10 @@ async fn read_body(body: Body, is_signed_in: bool) -> Result<Bytes, Refusal> {
         true => (MAX_FORM_BYTES, "send at most 2 MiB"),
         false => (MAX_STRANGERS_BYTES, "sign in, or send at most 16 KiB"),
     };
+    let too_long = || Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, "this form is too long", words);
+    if body.size_hint().lower() > most as u64 {
+        return Err(too_long());
+    }
     let read = tokio::time::timeout(BODY_WITHIN, to_bytes(body, most)).await.map_err(|_| {
         let error = format!("this request was not sent within {} s", BODY_WITHIN.as_secs());
         Refusal::new(StatusCode::REQUEST_TIMEOUT, error, "send it again, faster")
@@ -162,7 +166,7 @@ async fn read_body(body: Body, is_signed_in: bool) -> Result<Bytes, Refusal> {
     read.map_err(|error| {
         // The type of the limit is not axum's own.
         match error.to_string().contains("length limit") {
-            true => Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, "this form is too long", words),
+            true => too_long(),
             false => Refusal::new(StatusCode::BAD_REQUEST, "the request broke off", "send it again, whole"),
         }
     })

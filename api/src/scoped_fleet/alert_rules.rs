@@ -140,6 +140,9 @@ impl ScopedFleet {
         if let Some(before) = &before {
             self.may_change(before.groups())?;
         }
+        if before.as_ref().is_none_or(|before| before.saved.is_none()) {
+            self.expect_room().await?;
+        }
         let revision = before.as_ref().and_then(|before| before.saved.as_ref()).map(|entry| entry.revision);
         if replaces.is_some_and(|replaces| replaces != revision.unwrap_or_default()) {
             return Err(conflict(id));
@@ -152,13 +155,25 @@ impl ScopedFleet {
         self.find_rule(id).await?.ok_or_else(|| no_such_rule(id))
     }
 
+    /// Refuses one more rule where there are as many as there may be.
+    async fn expect_room(&self) -> Result<(), Refusal> {
+        let saved = self.whole_rules().await?.into_iter().filter(|rule| rule.saved.is_some()).count();
+        match saved < MAX_RULES {
+            true => Ok(()),
+            false => Err(Refusal::new(
+                StatusCode::CONFLICT,
+                format!("there are {MAX_RULES} rules already"),
+                "remove one that is no longer needed",
+            )),
+        }
+    }
+
     async fn write_rule(&self, id: &str, saved: &SavedRule, revision: Option<u64>) -> Result<(), Refusal> {
         let Some(client) = &self.shared.broker else { return Err(Refusal::no_broker()) };
         let writing = async {
             let rules = open_rules(client).await?;
             match revision {
                 Some(revision) => rules.update(id, saved, revision).await,
-                None if rules.all().await?.len() >= MAX_RULES => Ok(false),
                 None => rules.create(id, saved).await,
             }
         };
@@ -272,12 +287,8 @@ fn check_groups(groups: Option<&BTreeSet<String>>) -> Result<(), Refusal> {
 }
 
 fn conflict(id: &str) -> Refusal {
-    let hint = format!("look at it again and repeat the change; there are at most {MAX_RULES} rules");
-    Refusal::new(
-        StatusCode::CONFLICT,
-        format!("the rule {id} was changed meanwhile, or there is no room for it"),
-        hint,
-    )
+    let error = format!("the rule {id} was changed meanwhile");
+    Refusal::new(StatusCode::CONFLICT, error, "look at it again and repeat the change")
 }
 
 /// The refusal of a rule that is not there.

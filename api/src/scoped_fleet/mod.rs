@@ -194,8 +194,9 @@ impl ScopedFleet {
     /// When there is no such host.
     pub fn expect_known(&self, host: Option<&HostName>) -> Result<(), Refusal> {
         let Some(host) = host else { return Ok(()) };
-        let is_in_the_past =
-            || self.scope().sees(host) && self.history().is_some_and(|history| history.last_us(host).is_some());
+        let is_in_the_past = || {
+            self.scope().sees(host) && self.history().is_some_and(|history| history.last_us(host).is_some())
+        };
         match self.summary(host).is_some() || is_in_the_past() {
             true => Ok(()),
             false => Err(Refusal::no_such_host(host.as_str())),

@@ -109,9 +109,13 @@ pub(super) fn silence(config: &Config, command: &SilenceCommand) -> anyhow::Resu
         SilenceCommand::List { asked } => asked.show(config, &Url::silences().api(), &[], silences),
         SilenceCommand::Add(args) => {
             let (url, body) = (Url::silences().api(), body(args)?);
+            let is_of_all = args.severity.is_none()
+                && [&args.rules, &args.hosts, &args.groups].into_iter().all(|names| names.is_empty());
+            let about =
+                if is_of_all { "; it is about every alert of every host that you may silence" } else { "" };
             let added = |answer: &Value| {
                 let id = answer["id"].as_str().unwrap_or_default();
-                format!("The silence {} is added\n", crate::display::visible(id))
+                format!("The silence {} is added{about}\n", crate::display::visible(id))
             };
             args.asked.show_answer(config, (Method::POST, &url, Some(body)), added)
         }

@@ -100,7 +100,11 @@ fn report(verified: &Verified) -> String {
         text += &format!("  entries {} to {} {begun}\n", count(chain.first), count(chain.last.sequence));
     }
     for (first, last) in &verified.gaps {
-        text += &format!("  entries {} to {} were lost by the broker, as the entry after them says\n", count(*first), count(*last));
+        text += &format!(
+            "  entries {} to {} were lost by the broker, as the entry after them says\n",
+            count(*first),
+            count(*last)
+        );
     }
     if verified.chains.len() > 1 {
         text += "Each but the first begins because the broker's stream was made anew or lost its end. If nobody did that, \

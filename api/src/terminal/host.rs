@@ -185,7 +185,9 @@ async fn carry_out(hosts: &Bucket<HostRecord>, command: &HostCommand) -> anyhow:
 /// A network of hosts that wait, as the list of hosts names it.
 fn meant(network: &str) -> anyhow::Result<String> {
     network_meant(network).with_context(|| {
-        format!("{network:?} is no network of hosts that wait; they are written as 192.0.2.0/24 and 2001:db8::/64")
+        format!(
+            "{network:?} is no network of hosts that wait; they are written as 192.0.2.0/24 and 2001:db8::/64"
+        )
     })
 }
 

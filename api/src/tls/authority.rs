@@ -122,7 +122,8 @@ fn known_names(folder: &Path) -> Result<Vec<String>, AuthorityError> {
 fn is_name(name: &str) -> bool {
     let host = name.strip_prefix("*.").unwrap_or(name);
     let is_part = |part: &str| {
-        !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'))
+        !part.is_empty()
+            && part.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'))
     };
     name.parse::<std::net::IpAddr>().is_ok() || (host.len() <= 253 && host.split('.').all(is_part))
 }

@@ -256,12 +256,12 @@ pub fn tried_words(tried: &Tried, range: Duration) -> String {
     let others: Vec<String> = told.map(|(lasting, told)| format!("“{lasting}”: {}", times(*told))).collect();
     let others = if others.is_empty() { String::new() } else { format!("; with {}", others.join(", ")) };
     let kept = match test.resolution {
-        Resolution::Samples => "every sample",
-        Resolution::Minutes => "one sample a minute",
-        Resolution::Hours => "only hours of a part",
+        Resolution::Samples => "every sample that was taken",
+        Resolution::Minutes => "one a minute, because no more is kept",
+        Resolution::Hours => "and none of a part of which only hours are kept",
     };
     format!(
-        "In the last {} it would have told somebody {}{others}. Looked at {} snapshots of {} hosts; kept is {kept}.",
+        "In the last {} it would have told somebody {}{others}. Looked at {} snapshots of {} hosts, {kept}.",
         units::format_duration(range),
         times(own),
         display::count(test.snapshots),

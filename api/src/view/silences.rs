@@ -15,7 +15,10 @@ pub fn matcher_words(matcher: &Matcher) -> String {
         [] => String::new(),
         names => format!("{word} {}", display::visible(&names.join(", "))),
     };
-    let severity = matcher.severity.map(|severity| format!("{} or worse", severity_word(severity)));
+    let severity = matcher.severity.map(|severity| match severity_word(severity) {
+        "critical" => "critical".to_owned(),
+        word => format!("{word} or worse"),
+    });
     let parts = [
         severity.unwrap_or_default(),
         list("rule", &matcher.rules),
@@ -196,7 +199,7 @@ impl SilenceLine {
         };
         let is_over = until_us.is_some_and(|until_us| until_us <= now_us);
         let state = match () {
-            () if entry.holds => ("silent", "silent"),
+            () if entry.holds => ("active", "silent"),
             () if is_over => ("over", ""),
             () => ("waiting", ""),
         };

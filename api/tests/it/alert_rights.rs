@@ -118,7 +118,13 @@ async fn a_rule_that_was_changed_meanwhile_is_not_removed_by_the_page_of_an_earl
     };
     let (early, late) = (put().await, put().await);
     let remove = async |revision: &str| {
-        let fields = [("id", "mine"), ("sentence", "cpu > 90%"), ("remove", "1"), ("revision", revision)];
+        let fields = [
+            ("id", "mine"),
+            ("sentence", "cpu > 90%"),
+            ("remove", "1"),
+            ("sure", "1"),
+            ("revision", revision),
+        ];
         site.send(crate::alerts::by(&all, site.form("/alerts/rules", &fields).await)).await.status
     };
     assert_eq!(remove(&early).await, StatusCode::CONFLICT);

@@ -198,7 +198,9 @@ impl Evaluator {
         let known = self.hosts.entry(told.host.clone()).or_insert_with(|| KnownHost::heard_at(stored_ms));
         let mut changes = known.end_parts_away(&rules, (&told.host, place), &mut self.counts);
         let since_ms = known.hear_part(told, stored_ms);
-        let note = |rule: &Arc<Rule>| known.note_own(rule, (place, since_ms), told, count_of(&mut self.counts, rule));
+        let note = |rule: &Arc<Rule>| {
+            known.note_own(rule, (place, since_ms), told, count_of(&mut self.counts, rule))
+        };
         changes.extend(rules.iter().filter_map(note));
         changes
     }

@@ -590,13 +590,18 @@ impl Stream {
 
 #[test]
 fn what_fleetps_says_of_itself_is_measured_part_by_part_and_snapshots_change_nothing_of_it() {
-    let mut stream = Stream::of(&[("behind", "history_behind > 5m clear 3m for 1m"), ("quiet", "silent for 1m")]);
+    let mut stream =
+        Stream::of(&[("behind", "history_behind > 5m clear 3m for 1m"), ("quiet", "silent for 1m")]);
     let history = |value: f64| told("vm", "history", OwnFigure::HistoryBehind, value);
     let second = |value: f64| told("vm", "history, partition 1", OwnFigure::HistoryBehind, value);
     let disk = told("vm", "history", OwnFigure::HistoryDisk, 99.0);
     assert_eq!(stream.tell(&history(301.0)), []);
     assert_eq!(stream.send("vm", Snapshot::default()), []);
-    assert_eq!(stream.tell(&history(400.0)), [], "70 s later by the stream, of which the sample in between took ten");
+    assert_eq!(
+        stream.tell(&history(400.0)),
+        [],
+        "70 s later by the stream, of which the sample in between took ten"
+    );
     let raised = stream.tell(&history(500.0));
     assert_eq!(words(&raised), [said("behind", "history", Change::Raised)]);
     assert_eq!((raised[0].value, raised[0].alert.host.as_str()), (Some(500.0), "vm"));

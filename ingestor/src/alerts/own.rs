@@ -34,7 +34,8 @@ impl KnownHost {
         }
         let before_ms = self.parts.insert(told.part.clone(), stored_ms)?;
         let since_ms = u64::try_from(stored_ms.saturating_sub(before_ms)).ok()?;
-        Some(since_ms).filter(|since_ms| u128::from(*since_ms) <= TELL_EVERY.as_millis() * u128::from(GAP_AFTER_TIMES))
+        Some(since_ms)
+            .filter(|since_ms| u128::from(*since_ms) <= TELL_EVERY.as_millis() * u128::from(GAP_AFTER_TIMES))
     }
 
     /// Ends the alerts of parts of this host that told nothing for a day: they run elsewhere, or no longer.
@@ -49,7 +50,10 @@ impl KnownHost {
         let away: Vec<Key> = away.map(|(part, _)| Key::Named(part)).collect();
         let mut changes = Vec::new();
         for (rule, key) in rules.iter().flat_map(|rule| away.iter().map(move |key| (rule, key))) {
-            let Some(mut instance) = self.instances.get_mut(&rule.id).and_then(|known| known.remove(key)) else { continue };
+            let Some(mut instance) = self.instances.get_mut(&rule.id).and_then(|known| known.remove(key))
+            else {
+                continue;
+            };
             if let Some(count) = counts.get_mut(&rule.id) {
                 count.instances = count.instances.saturating_sub(1);
             }

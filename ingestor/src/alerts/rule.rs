@@ -293,6 +293,16 @@ impl Measure {
         }
     }
 
+    /// Whether its values are percentages of a whole, and so 100 at most.
+    pub(super) fn is_share(self) -> bool {
+        match self {
+            Self::Host(HostFigure::Level(place)) => HOST[place].unit == Unit::Percent,
+            Self::Host(HostFigure::MemoryPercent | HostFigure::SwapPercent) | Self::Disk => true,
+            Self::Own(figure) => figure.unit() == Unit::Percent,
+            _ => false,
+        }
+    }
+
     /// Whether the history has what it takes to try a rule of it on the past: what fleetps says of itself is in the stream only.
     pub fn is_in_the_past(self) -> bool {
         !matches!(self, Self::Own(_))

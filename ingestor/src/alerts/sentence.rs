@@ -260,7 +260,11 @@ impl<'a> Words<'a> {
             "<" => false,
             other => return Err(error(column, format!("expected > or <, not `{other}`"))),
         };
+        let column = self.words.get(self.at).map_or(self.end, |word| word.0);
         let raise = self.value(measure)?;
+        if is_above && raise >= 100.0 && measure.is_share() {
+            return Err(error(column, "it is a share of the whole, which is never above 100 %"));
+        }
         let clear = match self.keyword("clear") {
             true => Some((self.words.get(self.at).map_or(self.end, |word| word.0), self.value(measure)?)),
             false => None,

@@ -188,6 +188,10 @@ fn figures_of_fleetps_itself_are_lengths_of_time_and_a_percentage() {
     for (sentence, column) in [
         ("history_behind > 5m over process", 1),
         ("history_disk > 95% where name:java", 1),
+        ("history_disk > 100%", 16),
+        ("cpu > 101%", 7),
+        ("memory > 900%", 10),
+        ("disk > 100% for 5m", 8),
         ("certificate_ends_in < 14", 23),
         ("certificate_ends_in < 400d", 23),
     ] {

@@ -187,19 +187,22 @@ impl Walk {
         }
         let Some(chain) = self.verified.chains.last_mut() else { return Ok(()) };
         let is_first = chain.last.sequence == 0;
+        let says_gap = entry.entry.action == GAP;
         if is_first && sequence == chain.first {
-            if entry.previous != NO_HASH || sequence != 1 {
+            if says_gap && entry.previous == NO_HASH {
+                self.verified.gaps.push((1, sequence - 1));
+            } else if entry.previous != NO_HASH || sequence != 1 {
                 self.begun_behind.push(Link { sequence: sequence - 1, hash: entry.previous.clone() });
             }
         } else {
             let expected = if is_first { chain.first } else { chain.last.sequence + 1 };
-            let says_gap = entry.entry.action == GAP && !is_first && entry.previous == chain.last.hash;
-            if sequence > expected && says_gap {
+            // Where the broker had no entry left, its next one knows of none before.
+            let knows_last = entry.previous == chain.last.hash || entry.previous == NO_HASH;
+            if says_gap && sequence > expected && knows_last {
                 self.verified.gaps.push((expected, sequence - 1));
             } else if sequence > expected {
                 return Err(Break::Missing { first: expected, last: sequence - 1, place });
-            }
-            if sequence < expected || entry.previous != chain.last.hash {
+            } else if sequence < expected || entry.previous != chain.last.hash {
                 return Err(Break::DoesNotFollow { sequence, place });
             }
         }

@@ -168,10 +168,15 @@ fn copy_segments(data: &Path, backup: &Path) -> Result<Vec<(Entry, bool)>, Backu
 fn remove_the_rest(backup: &Path, earlier: &[Entry], manifest: &Manifest) -> Result<(), BackupError> {
     let kept: BTreeSet<_> = manifest.files.iter().map(|entry| entry.path.as_str()).collect();
     let had: BTreeSet<_> = earlier.iter().map(|entry| entry.path.as_str()).collect();
-    let in_own_folder = |path: &str| [HISTORY, state::FOLDER].iter().any(|own| Path::new(path).starts_with(own));
-    let may_be_own = |path: &str| in_own_folder(path) || had.iter().any(|had| Path::new(had).starts_with(path));
-    let is_own = |path: &str| had.contains(path) || is_segment(path) || Path::new(path).starts_with(state::FOLDER);
-    for path in files::list(backup, &may_be_own)?.into_iter().filter(|path| is_own(path) && !kept.contains(path.as_str()))
+    let in_own_folder =
+        |path: &str| [HISTORY, state::FOLDER].iter().any(|own| Path::new(path).starts_with(own));
+    let may_be_own =
+        |path: &str| in_own_folder(path) || had.iter().any(|had| Path::new(had).starts_with(path));
+    let is_own =
+        |path: &str| had.contains(path) || is_segment(path) || Path::new(path).starts_with(state::FOLDER);
+    for path in files::list(backup, &may_be_own)?
+        .into_iter()
+        .filter(|path| is_own(path) && !kept.contains(path.as_str()))
     {
         let path = backup.join(path);
         fs::remove_file(&path).map_err(BackupError::at(&path))?;

@@ -183,7 +183,9 @@ impl History {
 
     /// Since when the past is kept at which resolution.
     pub fn kept(&self) -> Kept {
-        self.state().index.kept()
+        let kept = self.state().index.kept();
+        // A host whose clock is ahead has samples of times that are not reached.
+        Kept { last_us: kept.last_us.map(|last_us| last_us.min(fleetps_nats::now_us())), ..kept }
     }
 
     /// When the last snapshot of `host` that is in a segment was captured.

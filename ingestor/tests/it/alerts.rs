@@ -281,7 +281,8 @@ async fn kills_of_the_evaluator_lose_no_change_and_publish_none_twice() {
     }
     let changes = assert_published(&fixture, rules).await;
     assert!(changes > 100, "only {changes} changes");
-    let of_server = published(&fixture).await.into_iter().filter(|it| it.change.alert.host.as_str() == "server");
+    let of_server =
+        published(&fixture).await.into_iter().filter(|it| it.change.alert.host.as_str() == "server");
     assert!(of_server.count() > 2, "what fleetps said of itself raised nothing");
     kill(&mut ingestor);
 }

@@ -88,23 +88,28 @@ async fn entries_that_the_broker_lost_are_a_gap_that_is_told_and_the_chain_holds
     let fixture = Fixture::start().await;
     let audit = Audit::open(&fixture.client(Part::Api).await).await.unwrap();
     let ingestor = fixture.ingestor(fixture.settings()).await;
-    audit.record(entry(1)).await.unwrap();
     let jetstream = async_nats::jetstream::new(fixture.client(Part::Api).await);
-    let publishing = jetstream.publish("fleetps-audit.nothing", "".into()).await.unwrap();
-    within(publishing.into_future()).await.unwrap();
-    assert_eq!(audit.record(entry(2)).await.unwrap(), 4);
-    let sealed = || search(&fixture.history(), &[], &everything()).is_ok_and(|found| found.total == 3);
+    // One sequence for nothing before there is any entry, and one between two.
+    for (number, sequence) in [(1, 3), (2, 6)] {
+        let publishing = jetstream.publish("fleetps-audit.nothing", "".into()).await.unwrap();
+        within(publishing.into_future()).await.unwrap();
+        assert_eq!(audit.record(entry(number)).await.unwrap(), sequence);
+    }
+    let sealed = || search(&fixture.history(), &[], &everything()).is_ok_and(|found| found.total == 4);
     until("the entries are sealed", sealed).await;
     ingestor.stop().await;
     let stream = within(audit.read(1)).await.unwrap();
-    for (folder, on_the_broker) in [(fixture.history(), 0), (tempfile::tempdir().unwrap().path().to_owned(), 3)] {
+    for (folder, on_the_broker) in
+        [(fixture.history(), 0), (tempfile::tempdir().unwrap().path().to_owned(), 4)]
+    {
         std::fs::create_dir_all(&folder).unwrap();
         let verified = verify(&folder, &stream).unwrap();
-        assert_eq!((verified.entries, verified.on_the_broker, verified.chains.len()), (3, on_the_broker, 1));
-        assert_eq!(verified.gaps, [(2, 2)]);
+        assert_eq!((verified.entries, verified.on_the_broker, verified.chains.len()), (4, on_the_broker, 1));
+        assert_eq!(verified.gaps, [(1, 1), (4, 4)]);
     }
     // The same without a word about it is an entry that was removed.
-    let silent = [stream[0].clone(), Chained::new(&Link { sequence: 2, hash: stream[0].hash.clone() }, entry(3))];
+    let first = Chained::new(&Link::before_the_first(), entry(1));
+    let silent = [first.clone(), Chained::new(&Link { sequence: 2, hash: first.hash.clone() }, entry(3))];
     let removed = verify(tempfile::tempdir().unwrap().path(), &silent);
     assert!(matches!(removed, Err(Break::Missing { first: 2, last: 2, .. })), "{removed:?}");
 }

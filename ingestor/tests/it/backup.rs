@@ -207,7 +207,11 @@ fn a_second_backup_copies_what_is_new_and_drops_what_is_gone() {
     assert!(!folder.path().join("agent/boot.json").exists());
     backup::verify(folder.path()).unwrap();
     // What it did not make stays, also a folder of scheduled backups.
-    let others = [folder.path().join("thesis.txt"), folder.path().join("history/notes.txt"), folder.path().join("agent/x")];
+    let others = [
+        folder.path().join("thesis.txt"),
+        folder.path().join("history/notes.txt"),
+        folder.path().join("agent/x"),
+    ];
     others.iter().for_each(|path| fs::write(path, "mine").unwrap());
     let scheduled = BackupFolder::new(folder.path());
     scheduled.take(data.path(), None, None, 3).unwrap();

@@ -78,7 +78,9 @@ impl Chained {
             from: None,
             action: GAP.to_owned(),
             host: None,
-            what: format!("the broker has no entries {first} to {end}: it could not write them, or lost them"),
+            what: format!(
+                "the broker has no entries {first} to {end}: it could not write them, or lost them"
+            ),
             outcome: Outcome::Done,
         };
         Self::new(&Link { sequence: end, hash: last.hash.clone() }, entry)

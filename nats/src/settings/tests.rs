@@ -93,11 +93,16 @@ fn a_setting_of_any_type_is_given_as_text() {
     );
     assert_eq!(tea("", &[("FLEETPS_TEA__GUESTS", "ann, bob")], &[]).guests, ["ann", "bob"]);
     // As settings are printed.
-    for (given, guests) in [(r#"["ann", "bob, too"]"#, &["ann", "bob, too"][..]), ("['ann']", &["ann"]), ("[]", &[])] {
+    for (given, guests) in
+        [(r#"["ann", "bob, too"]"#, &["ann", "bob, too"][..]), ("['ann']", &["ann"]), ("[]", &[])]
+    {
         assert_eq!(tea("", &[("FLEETPS_TEA__GUESTS", given)], &[]).guests, guests, "{given}");
     }
     assert_eq!(tea("", &[], &["--set", "tea.guests="]).guests, [""; 0]);
-    assert_eq!(tea("", &[("FLEETPS_TEA__GUESTS", "[::1]:80, [::2]:80")], &[]).guests, ["[::1]:80", "[::2]:80"]);
+    assert_eq!(
+        tea("", &[("FLEETPS_TEA__GUESTS", "[::1]:80, [::2]:80")], &[]).guests,
+        ["[::1]:80", "[::2]:80"]
+    );
     assert!(refusal("", &[("FLEETPS_TEA__GUESTS", r#"["ann", "bob""#)], &[]).contains("guests"));
     assert!(!tea("", &[], &["--no-service"]).served);
     assert!(!tea("", &[("FLEETPS_NO_SERVICE", "true")], &[]).served);

@@ -10,8 +10,21 @@ use super::names::Declared;
 /// What is expected instead.
 pub(super) fn accepted(declared: Declared, value: Value) -> Result<Value, String> {
     let table = Table::from_iter([(declared.setting.key.to_owned(), value.clone())]);
-    let refused = |error: toml::de::Error| error.message().trim().to_owned();
+    let refused = |error: toml::de::Error| expected(error.message().trim());
     (declared.room.accepts)(table).map(|()| value).map_err(refused)
+}
+
+/// A problem with what is expected, where a library only says that something is wrong.
+fn expected(problem: &str) -> String {
+    match problem {
+        "invalid socket address syntax" => {
+            "expected an address and a port, as in 127.0.0.1:8080 or [::1]:8080; names are not looked up".to_owned()
+        }
+        "invalid IP address syntax" => {
+            "expected an address, as in 192.0.2.1, or a network, as in 192.0.2.0/24; several with commas between".to_owned()
+        }
+        other => other.to_owned(),
+    }
 }
 
 /// Reads `text`, which has no type, as the setting's: as text, as a number or truth, as a list, in this order. A list has commas

@@ -97,10 +97,12 @@ async fn sequences_that_the_broker_gave_out_for_nothing_are_told_and_hold_nobody
     };
     // As after a disk that was full: the stream counts on, and has no entries for it.
     for _ in 0..2 {
-        let publishing = jetstream::new(client.clone()).publish("fleetps-audit.nothing", "".into()).await.unwrap();
+        let publishing =
+            jetstream::new(client.clone()).publish("fleetps-audit.nothing", "".into()).await.unwrap();
         within(publishing.into_future()).await.unwrap();
     }
-    let (first, last) = within(async { tokio::join!(one.record(entry("a")), other.record(entry("b"))) }).await;
+    let (first, last) =
+        within(async { tokio::join!(one.record(entry("a")), other.record(entry("b"))) }).await;
     assert_eq!((first.unwrap().min(6), last.unwrap().max(7)), (6, 7));
     let entries = read(&fixture).await;
     let sequences: Vec<u64> = entries.iter().map(|chained| chained.sequence).collect();
