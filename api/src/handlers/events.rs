@@ -1,11 +1,11 @@
 //! Events, on one host or all: processes that started and exited, hosts that fell silent. Newest first; older ones by
 //! `to`.
 
-use std::time::Duration;
+use std::{collections::HashMap, time::Duration};
 
 use askama::Template;
 use axum::response::{self, Response};
-use fleetps_ingestor::history::{EventKind, EventList, EventQuery, MissingSegment};
+use fleetps_ingestor::history::{EventKind, EventList, EventQuery, MissingSegment, Span};
 use fleetps_nats::HostName;
 use serde::{Deserialize, Serialize};
 
@@ -29,7 +29,8 @@ use crate::{
     scoped_fleet::ScopedFleet,
     url::{HostTab, Url},
     view::{
-        View, alert_on, commands, events, restart_loops,
+        View, alert_on, commands, events,
+        restart_loops::{self, LoopName, UntilNow},
         span::{PageSpan, RangeLink},
         system,
         table::Table,
@@ -43,6 +44,10 @@ use crate::{
 const DEFAULT_EVENTS: usize = 200;
 /// The most events at once: a host with thousands of processes loses them all in one moment when it is booted.
 const MAX_EVENTS: usize = 20_000;
+/// Loops that go on of which the page says what they did until now: each takes a question about its host.
+const LOOPS_LOOKED_AT: usize = 12;
+/// The starts and exits of one of them that are looked at: a day of a loop of half a minute.
+const STARTS_LOOKED_AT: usize = 5_000;
 /// Commands on a host's page: the latest; all have a page of their own.
 const SHOWN_COMMANDS: usize = 10;
 /// The span of events anywhere unless one is given.
@@ -176,12 +181,14 @@ impl ListedEvents {
         (listing, older): (EventList, Option<EventsQuery>),
         about: Option<HostName>,
         alert: Option<Url>,
-        ends_now: bool,
+        (until_now, ends_now): (&LoopsUntilNow, bool),
     ) -> Self {
         let with_host = about.is_none();
         let (table, total) = match query.kinds.as_slice() {
             // What was counted are loops and their ends, which are one row.
-            [EventKind::RestartLoop] => (restart_loops::table(&listing.items, with_host, ends_now), None),
+            [EventKind::RestartLoop] => {
+                (restart_loops::table(&listing.items, until_now, with_host, ends_now), None)
+            }
             _ => (events::table(&listing.items, with_host), listing.total),
         };
         Self {
@@ -299,6 +306,37 @@ async fn ask_for_page(
     Ok((listed, older.map(|older| EventsQuery { kinds, ..older })))
 }
 
+/// What loops did until now, by their names.
+type LoopsUntilNow = HashMap<LoopName, UntilNow>;
+
+/// What the first loops in the list that go on did until now; of others, and where the history cannot tell, the page says how they
+/// began.
+async fn loops_until_now(
+    scoped: &ScopedFleet,
+    query: &EventsQuery,
+    listed: &EventList,
+    ends_now: bool,
+) -> LoopsUntilNow {
+    let mut found = LoopsUntilNow::new();
+    if !ends_now || query.kinds != [EventKind::RestartLoop] {
+        return found;
+    }
+    for event in restart_loops::going_on(&listed.items).into_iter().take(LOOPS_LOOKED_AT) {
+        let Some(program) = event.name() else { continue };
+        let span = Span { from_us: event.since_us.unwrap_or(event.at_us), to_us: now_us() };
+        let meanwhile = EventQuery {
+            host: Some(event.host.clone()),
+            kinds: vec![EventKind::Started, EventKind::Exited],
+            program: Some(program.to_owned()),
+            ..EventQuery::of(span, STARTS_LOOKED_AT)
+        };
+        let Ok(meanwhile) = scoped.events(meanwhile, AskedFor::Page).await else { continue };
+        let is_whole = meanwhile.items.len() < STARTS_LOOKED_AT;
+        found.insert(restart_loops::name_of(event), UntilNow::of(event, &meanwhile.items, is_whole));
+    }
+    found
+}
+
 /// Whether events within `span` go on until now, on a page of the moment `at_us`. Of older ones nobody knows what came later.
 fn ends_now(span: &SpanQuery, at_us: Option<i64>) -> bool {
     span.to.map_or(at_us.is_none(), |to| to == TimeParam::Now)
@@ -319,11 +357,12 @@ pub async fn fleet_page(
     let listed = ask_for_page(&scoped, None, &request).await?;
     let alert = alert(&scoped, &request.query, request.query.host.as_ref());
     let ends_now = ends_now(&request.query.span, None);
+    let until_now = loops_until_now(&scoped, &request.query, &listed.0, ends_now).await;
     page::render(&EventsPage {
         layout,
         set_aside: scoped.set_aside(),
         span: request.span,
-        list: ListedEvents::new(Url::events(), request.query, listed, None, alert, ends_now),
+        list: ListedEvents::new(Url::events(), request.query, listed, None, alert, (&until_now, ends_now)),
     })
 }
 
@@ -348,11 +387,12 @@ pub async fn host_page(
     let alert = alert(&scoped, &request.query, Some(&host));
     let about = host.clone();
     let listed = ask_for_page(&scoped, Some(host), &request).await?;
+    let until_now = loops_until_now(&scoped, &request.query, &listed.0, ends_now).await;
     let page = HostEventsPage {
         layout,
         head,
         view: View { fields: system::head_fields(&moment, now_us()), ..View::default() },
-        list: ListedEvents::new(page, request.query, listed, Some(about), alert, ends_now),
+        list: ListedEvents::new(page, request.query, listed, Some(about), alert, (&until_now, ends_now)),
         commands: commands::table(&commands, false),
     };
     Ok(page::render(&page)?)

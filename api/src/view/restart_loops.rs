@@ -5,7 +5,9 @@ use std::collections::HashMap;
 use fleetps_ingestor::history::{Event, EventKind};
 
 use super::{
+    arrangement::Arrangement,
     cells,
+    query::{FilterText, ProcessQuery, quoted},
     table::{Cell, Head, Row, Table},
     travel::host_at,
 };
@@ -23,10 +25,58 @@ struct RestartLoop<'a> {
     since_us: i64,
 }
 
+/// What names a loop: its host, its program, and what starts that.
+pub type LoopName = (String, Option<String>, Option<String>);
+
+/// What a loop that goes on did until now: its event only says how it began.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct UntilNow {
+    /// How often it was started; more often where there are more events than were looked at.
+    starts: u64,
+    is_more: bool,
+    /// When it was started last.
+    last_us: Option<i64>,
+    /// The median length of its lives that are over.
+    median_life_ms: Option<i64>,
+}
+
+impl UntilNow {
+    /// From the starts and exits of its program on its host since it began, the newest first; not `is_whole` where there are more.
+    pub fn of(event: &Event, starts_and_exits: &[Event], is_whole: bool) -> Self {
+        let unit = event.program.as_ref().and_then(|program| program.unit.as_deref());
+        let of_unit = |other: &&Event| other.program.as_ref().and_then(|program| program.unit.as_deref()) == unit;
+        let of_loop = |kind: EventKind| starts_and_exits.iter().filter(move |it| it.kind == kind).filter(of_unit);
+        let mut lives_ms: Vec<i64> = of_loop(EventKind::Exited).filter_map(|exit| exit.length_ms).collect();
+        lives_ms.sort_unstable();
+        let told = u64::from(event.lives.unwrap_or_default());
+        Self {
+            starts: (of_loop(EventKind::Started).count() as u64).max(told),
+            is_more: !is_whole,
+            last_us: of_loop(EventKind::Started).map(|start| start.at_us).max(),
+            median_life_ms: lives_ms.get(lives_ms.len() / 2).copied(),
+        }
+    }
+}
+
+/// The name of the loop that an event is about.
+pub fn name_of(event: &Event) -> LoopName {
+    (event.host.to_string(), event.name().map(str::to_owned), event.supervisor.clone())
+}
+
+/// The beginnings of the loops that go on, as far as `events` say.
+pub fn going_on(events: &[Event]) -> Vec<&Event> {
+    loops(events, true).into_iter().filter(|found| found.goes_on).map(|found| found.said).collect()
+}
+
 /// The table of the loops that `events`, the newest first, tell of; with the host of each where there are several. A loop that
 /// began before all of them and goes on is not among them. Unless the events go on until now (`ends_now`), a loop without an
 /// end may have ended since.
-pub fn table(events: &[Event], with_host: bool, ends_now: bool) -> Table {
+pub fn table(
+    events: &[Event],
+    until_now: &HashMap<LoopName, UntilNow>,
+    with_host: bool,
+    ends_now: bool,
+) -> Table {
     let heads = [
         ("status", "State"),
         ("name", "Process"),
@@ -39,7 +89,8 @@ pub fn table(events: &[Event], with_host: bool, ends_now: bool) -> Table {
     ];
     let is_shown = |column: &str| with_host || column != "host";
     let row = |(number, found): (usize, &RestartLoop<'_>)| {
-        let cells = cells_of(found, ends_now).into_iter().filter(|cell| is_shown(cell.column)).collect();
+        let until_now = until_now.get(&name_of(found.said)).filter(|_| found.goes_on);
+        let cells = cells_of(found, until_now, ends_now).into_iter().filter(|cell| is_shown(cell.column)).collect();
         Row { id: format!("l-{number}"), cells, ..Row::default() }
     };
     Table {
@@ -79,7 +130,7 @@ fn loops(events: &[Event], ends_now: bool) -> Vec<RestartLoop<'_>> {
     found
 }
 
-fn cells_of(found: &RestartLoop<'_>, ends_now: bool) -> [Cell; 8] {
+fn cells_of(found: &RestartLoop<'_>, until_now: Option<&UntilNow>, ends_now: bool) -> [Cell; 8] {
     let (event, host) = (found.said, found.said.host.as_str());
     let status = match (found.goes_on, ends_now) {
         (true, true) => Cell::new("status", "looping").shaded("down"),
@@ -90,20 +141,25 @@ fn cells_of(found: &RestartLoop<'_>, ends_now: bool) -> [Cell; 8] {
         (false, _) => Cell::new("status", "ended"),
     };
     let name = cells::name("name", event.name());
-    let name = match event.identity() {
-        Some(process) => name.linked(Url::of_process(&process)),
-        None => name,
+    let name = match (event.identity(), event.name()) {
+        (Some(process), _) => name.linked(Url::of_process(&process)),
+        (None, Some(program)) => name.linked(of_program(host, program)),
+        (None, None) => name,
     };
-    let starts =
-        event.lives.map_or_else(|| display::MISSING.to_owned(), |lives| display::count(lives.into()));
-    // What a loop that goes on was started meanwhile is counted when it ends.
-    let starts = if found.goes_on { format!("{starts} +") } else { starts };
-    let life =
-        event.length_ms.map_or_else(|| display::MISSING.to_owned(), |ms| display::duration(ms / 1_000));
-    let until = match found.goes_on {
-        true => Cell::new("until", ""),
-        false => Cell::moment("until", event.at_us).linked(host_at(host, event.at_us)),
+    let count = until_now.map(|now| now.starts).or(event.lives.map(u64::from));
+    let starts = count.map_or_else(|| display::MISSING.to_owned(), display::count);
+    let is_more = found.goes_on && until_now.is_none_or(|now| now.is_more);
+    let starts = if is_more { format!("{starts} +") } else { starts };
+    let life_ms = until_now.and_then(|now| now.median_life_ms).or(event.length_ms);
+    let life = life_ms.map_or_else(|| display::MISSING.to_owned(), |ms| display::duration(ms / 1_000));
+    let last_us = match found.goes_on {
+        true => until_now.and_then(|now| now.last_us),
+        false => Some(event.at_us),
     };
+    let until = last_us.map_or_else(
+        || Cell::new("until", ""),
+        |last_us| Cell::moment("until", last_us).linked(host_at(host, last_us)),
+    );
     [
         status,
         name,
@@ -114,6 +170,12 @@ fn cells_of(found: &RestartLoop<'_>, ends_now: bool) -> [Cell; 8] {
         Cell::moment("when", found.since_us).linked(host_at(host, found.since_us)),
         until,
     ]
+}
+
+/// What ran of a program on a host, now.
+fn of_program(host: &str, program: &str) -> Url {
+    let q = FilterText::of(&format!("name = {}", quoted(program)));
+    Url::host(host, HostTab::Processes).with(&ProcessQuery { view: Arrangement::Flat, q, ..ProcessQuery::default() })
 }
 
 #[cfg(test)]
@@ -137,13 +199,31 @@ mod tests {
             event("restart_loop_ended", "web-1", 300, 100),
             event("restart_loop", "web-1", 200, 100),
         ];
-        let table = table(&events, true, true);
+        let table = table(&events, &HashMap::new(), true, true);
         let cells = |row: &Row| row.cells.iter().map(|cell| cell.text.clone()).collect::<Vec<_>>();
         let shown: Vec<Vec<String>> = table.rows.iter().map(cells).collect();
         let states: Vec<(&str, &str)> = shown.iter().map(|row| (row[0].as_str(), row[2].as_str())).collect();
         assert_eq!(states, [("looping", "web-2"), ("ended", "web-1"), ("ended", "web-1")]);
         assert_eq!(shown[0][3..6], ["app.service", "53 +", "7 s"]);
         assert_eq!(shown[1][4], "53");
+    }
+
+    #[test]
+    fn a_loop_that_goes_on_says_what_it_did_until_now() {
+        let loops = [event("restart_loop", "web-2", 700, 650)];
+        let meanwhile: Vec<Event> = (0..120)
+            .map(|number| {
+                let kind = if number % 2 == 0 { "started" } else { "exited" };
+                event(kind, "web-2", 9_000_000 - number, 0)
+            })
+            .collect();
+        let until_now = UntilNow::of(&loops[0], &meanwhile, true);
+        let by_name = HashMap::from([(name_of(going_on(&loops)[0]), until_now)]);
+        let table = table(&loops, &by_name, true, true);
+        let shown: Vec<&str> = table.rows[0].cells.iter().map(|cell| cell.text.as_str()).collect();
+        assert_eq!((shown[4], shown[5], shown[7]), ("60", "7 s", display::time(9_000_000).as_str()));
+        let cut = UntilNow::of(&loops[0], &meanwhile[..20], false);
+        assert_eq!((cut.starts, cut.is_more), (53, true), "never less than it began with");
     }
 
     #[test]
@@ -155,7 +235,7 @@ mod tests {
         ];
         let states = |ends_now: bool| {
             let state = |row: Row| (row.cells[0].text.clone(), row.cells[0].shade, row.cells[2].text.clone());
-            table(&events, true, ends_now).rows.into_iter().map(state).collect::<Vec<_>>()
+            table(&events, &HashMap::new(), true, ends_now).rows.into_iter().map(state).collect::<Vec<_>>()
         };
         let said = |all: [(&str, &'static str, &str); 3]| {
             all.map(|(word, shade, host)| (word.to_owned(), shade, host.to_owned()))
@@ -164,7 +244,7 @@ mod tests {
         assert_eq!(states(true), said(now));
         let then = [("not over", "", "web-3"), ("ended", "", "web-1"), ("not over", "", "web-2")];
         assert_eq!(states(false), said(then));
-        let title = table(&events, true, false).rows[0].cells[0].title.clone();
+        let title = table(&events, &HashMap::new(), true, false).rows[0].cells[0].title.clone();
         assert_eq!(title.as_deref(), Some("not over by then"));
     }
 }
