@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use fleetps_ingestor::{
-    alerts::{AlertChange, Change, Culprit, Lasting, Rule, RuleEntry, Severity, Transition},
+    alerts::{AlertChange, Change, Culprit, Lasting, Measure, Rule, RuleEntry, Severity, Transition},
     history::{BackTest, Episode, Resolution, Span},
 };
 use fleetps_nats::{model::Unit, units};
@@ -323,9 +323,10 @@ pub(super) fn value_of(change: &AlertChange) -> String {
     let Some(value) = change.value else { return String::new() };
     let alert = &change.alert;
     let is_count = matches!(change.change, Change::TooMany);
-    let unit = Rule::parse(&alert.rule, 0, alert.severity, &alert.sentence).map(|rule| rule.measure.unit());
-    match unit {
-        Ok(unit) if !is_count => with_unit(value, unit),
+    let rule = Rule::parse(&alert.rule, 0, alert.severity, &alert.sentence);
+    match rule.map(|rule| rule.measure) {
+        Ok(Measure::RestartLoop) if !is_count => format!("{} starts", number(value)),
+        Ok(measure) if !is_count => with_unit(value, measure.unit()),
         _ => number(value),
     }
 }

@@ -243,16 +243,20 @@ impl Evaluator {
         changes
     }
 
-    /// Forgets a host that was revoked, or forgotten by a person; its alerts end.
+    /// Forgets a host that was revoked, or forgotten by a person; its alerts end, but for those about parts of fleetps that run there.
     pub fn forget(&mut self, host: &HostName, at_us: i64) -> Vec<AlertChange> {
         let Some(mut known) = self.hosts.remove(host) else { return Vec::new() };
         let mut changes = Vec::new();
+        let rests = known.of_parts(&self.rules, at_us.div_euclid(1000));
         for rule in &self.rules {
             let Some(instances) = known.instances.remove(&rule.id) else { continue };
             if let Some(count) = self.counts.get_mut(&rule.id) {
                 count.instances = count.instances.saturating_sub(instances.len());
             }
             changes.extend(end_all(rule, host, instances, Change::Gone, at_us));
+        }
+        if let Some(rests) = rests {
+            self.hosts.insert(host.clone(), rests);
         }
         changes
     }

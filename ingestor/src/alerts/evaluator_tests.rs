@@ -645,3 +645,21 @@ fn a_server_without_an_agent_is_not_silent() {
     assert_eq!(stream.pass(3_600), []);
     assert_eq!(stream.tell(&ends), []);
 }
+
+#[test]
+fn where_fleetps_runs_a_host_may_be_forgotten_and_the_parts_of_it_are_not() {
+    let mut stream = Stream::of(&[("disk", "history_disk > 95%"), ("busy", "count > 0")]);
+    let full = told("server", "history", OwnFigure::HistoryDisk, 97.0);
+    stream.send("server", processes(vec![process(7, "java", 1.0)]));
+    assert_eq!(words(&stream.tell(&full)), [said("disk", "history", Change::Raised)]);
+    for _ in 0..3 {
+        let at_us = stream.at_us;
+        let ended = stream.evaluator.forget(&host("server"), at_us);
+        assert!(words(&ended).iter().all(|(rule, ..)| rule == "busy"), "{ended:?}");
+        assert_eq!(stream.tell(&full), [], "it is raised already");
+    }
+    assert_eq!(stream.evaluator.instance_count(), 1);
+    let gone_us = stream.at_us + 25 * 3_600_000_000;
+    let ended = stream.evaluator.forget(&host("server"), gone_us);
+    assert_eq!(words(&ended), [said("disk", "history", Change::Gone)]);
+}

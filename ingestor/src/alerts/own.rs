@@ -1,6 +1,6 @@
 //! Alerts about fleetps itself: of what its parts say in the stream.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{collections::HashMap, mem, sync::Arc};
 
 use fleetps_nats::{
     HostName,
@@ -36,6 +36,19 @@ impl KnownHost {
         let since_ms = u64::try_from(stored_ms.saturating_sub(before_ms)).ok()?;
         Some(since_ms)
             .filter(|since_ms| u128::from(*since_ms) <= TELL_EVERY.as_millis() * u128::from(GAP_AFTER_TIMES))
+    }
+
+    /// Takes out what is about the parts of fleetps that run on this host: they do, whatever becomes of its agent. `None` where
+    /// none has told of itself for a day.
+    pub(super) fn of_parts(&mut self, rules: &[Arc<Rule>], now_ms: i64) -> Option<Self> {
+        let mut parts = mem::take(&mut self.parts);
+        parts.retain(|_, told_ms| now_ms.saturating_sub(*told_ms) <= AWAY_AFTER_MS);
+        if parts.is_empty() {
+            return None;
+        }
+        let own = rules.iter().filter(|rule| matches!(rule.measure, Measure::Own(_)));
+        let instances = own.filter_map(|rule| self.instances.remove_entry(&rule.id)).collect();
+        Some(Self { parts, instances, ..Self::heard_at(self.stored_ms) })
     }
 
     /// Ends the alerts of parts of this host that told nothing for a day: they run elsewhere, or no longer.
