@@ -39,6 +39,10 @@ const SEARCHES: [(&str, &str); 3] = [
     ("search that matches everything", "/search?q=cpu+%3E%3D+0"),
     ("search by a rate", "/search?q=read+%3E+100M"),
 ];
+const SUGGESTIONS: [(&str, &str); 2] = [
+    ("suggestions for a letter", "/api/v1/suggest?q=n"),
+    ("suggestions for a name", "/api/v1/suggest?q=nginx"),
+];
 
 const METRICS: [(&str, &str); 3] = [
     ("metrics of fleetps", "/metrics"),
@@ -66,8 +70,10 @@ async fn measure(hosts: usize, processes: usize) {
     let mut site = Site::new(hosts, processes);
     println!("{hosts} hosts with {processes} processes each; resident {} MB", resident_mb());
     println!("at rest:");
-    for (what, url) in
-        [("fleet page", "/"), ("list of hosts as JSON", "/api/v1/hosts")].into_iter().chain(SEARCHES)
+    for (what, url) in [("fleet page", "/"), ("list of hosts as JSON", "/api/v1/hosts")]
+        .into_iter()
+        .chain(SEARCHES)
+        .chain(SUGGESTIONS)
     {
         times(&site.router, what, url).await;
     }

@@ -12,6 +12,7 @@
 // arrivals.js  hosts that join, on the page that adds them
 // copy.js      buttons that copy
 // steps.js     from sample to sample by key
+// suggest.js   suggestions below the box of the head
 // numbers.js   numbers as the server writes them
 import { go, start as startNavigation } from "./navigate.js";
 import { start as startLive } from "./live.js";
@@ -23,6 +24,7 @@ import { start as startTimeline } from "./timeline.js";
 import { start as startAgain } from "./again.js";
 import { start as startArrivals } from "./arrivals.js";
 import { start as startCopy } from "./copy.js";
+import { start as startSuggestions } from "./suggest.js";
 import { start as startTheme } from "./switch.js";
 
 startTheme();
@@ -36,5 +38,6 @@ startLive();
 startAgain();
 startArrivals();
 startCopy();
+startSuggestions();
 // The first page of a browser: its fields are to be in the reader's zone, too.
 if (tellZone()) go(location.href, { how: "replace", keep: true });

@@ -23,6 +23,7 @@ function collapse() {
 
 const KEYS = [
   { keys: ["/"], does: "Filter", run: () => (document.getElementById("q") ?? document.getElementById("find"))?.select() },
+  { keys: ["g"], does: "Find anything", run: () => document.getElementById("find")?.select() },
   { keys: ["j", "ArrowDown"], does: "Next row", run: () => move(1), needs: "rows" },
   { keys: ["k", "ArrowUp"], does: "Previous row", run: () => move(-1), needs: "rows" },
   { keys: ["ArrowRight"], does: "Expand, or to the first child", run: expand, needs: "row" },
@@ -36,6 +37,7 @@ const KEYS = [
   { keys: ["p"], does: "Previous hosts", run: () => turn("hosts-before") },
   { keys: ["["], does: "Previous snapshot", run: (event) => step("earlier", event.repeat) },
   { keys: ["]"], does: "Next snapshot", run: (event) => step("later", event.repeat) },
+  { keys: ["c"], does: "What changed since this snapshot", run: () => click(document.getElementById("changed-since")) },
   { keys: ["l"], does: "Back to live", run: () => step("to-live", false) },
   { keys: ["f"], does: "Freeze the rows, or let them move", run: () => click(document.getElementById("freeze")) },
   { keys: ["?"], does: "This help", run: help },

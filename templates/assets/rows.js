@@ -36,9 +36,10 @@ export function focusRow(row) {
   row.scrollIntoView({ block: "nearest" });
 }
 
+/** To the next row, behind the last one of a table to the first of the next table. */
 export function move(by) {
   const row = current();
-  const rows = rowsOf(row?.closest("tbody") ?? bodies()[0] ?? { rows: [] });
+  const rows = bodies().flatMap(rowsOf);
   focusRow(row ? rows[rows.indexOf(row) + by] : rows[by > 0 ? 0 : rows.length - 1]);
 }
 
@@ -87,7 +88,7 @@ function opener(link) {
 }
 
 /** A text of a host, with every character visible that would hide or reorder others. */
-function visible(text) {
+export function visible(text) {
   const named = (character) => `‹U+${character.codePointAt(0).toString(16).toUpperCase().padStart(4, "0")}›`;
   return text?.replace(/[\p{Cc}\p{Cf}\u2028\u2029\u115f\u1160\u3164\uffa0]/gu, named);
 }

@@ -46,6 +46,8 @@ struct AddHostPage {
 struct Made {
     /// The line.
     line: String,
+    /// The same for a host whose agent runs in a container, beside the release's compose file.
+    container_line: String,
     /// What it admits, and for how long.
     limits: String,
     /// What is wrong with the address of this page for other machines.
@@ -81,8 +83,12 @@ pub async fn make(
     match made {
         Ok((token, limits)) => {
             let address = Address::of(&headers, layout.over_tls);
-            let line = format!("{} --token {token}", address.join());
-            let made = Some(Made { line, limits, warning: address.warning() });
+            let made = Some(Made {
+                line: address.line(&token),
+                container_line: address.container_line(&token),
+                limits,
+                warning: address.warning(),
+            });
             page::render(&AddHostPage { made, ..AddHostPage::of(layout, &scoped) })
         }
         Err(problem) => refused(layout, &scoped, form, problem),
@@ -153,10 +159,24 @@ impl Address {
         format!("{scheme}://{}", self.host)
     }
 
-    /// The command that joins the fleet by this address.
+    /// What the agent is told to join the fleet by this address.
     fn join(&self) -> String {
         let plaintext = if self.over_tls || self.is_loopback() { "" } else { " --plaintext" };
-        format!("sudo fleetps-agent join {}{plaintext}", self.origin())
+        format!("join {}{plaintext}", self.origin())
+    }
+
+    /// The line that does it with a token.
+    fn line(&self, token: &str) -> String {
+        format!("sudo fleetps-agent {} --token {token}", self.join())
+    }
+
+    /// The same in a container, which is then started: as `api/packaging/compose.yml` says.
+    fn container_line(&self, token: &str) -> String {
+        let compose = "docker compose --file compose.yml";
+        let join = self.join();
+        format!(
+            "FLEETPS_ENROL_TOKEN={token} {compose} run --rm --env FLEETPS_ENROL_TOKEN agent {join} --folder /var/lib/fleetps-agent --host \"$(hostname)\" && {compose} up --detach agent"
+        )
     }
 
     fn warning(&self) -> Option<&'static str> {
@@ -188,7 +208,7 @@ mod tests {
     fn the_line_has_the_address_that_the_browser_uses_and_says_where_that_is_not_enough() {
         let line = |host: &str, over_tls| {
             let address = Address { host: host.to_owned(), over_tls };
-            (address.join(), address.warning().is_some())
+            (address.line("T"), address.warning().is_some())
         };
         for (host, over_tls, expected, warns) in [
             ("fleet.example.com", true, "sudo fleetps-agent join https://fleet.example.com", false),
@@ -197,7 +217,17 @@ mod tests {
             ("[::1]:8080", false, "sudo fleetps-agent join http://[::1]:8080", true),
             ("127.0.0.1", true, "sudo fleetps-agent join https://127.0.0.1", true),
         ] {
-            assert_eq!(line(host, over_tls), (expected.to_owned(), warns));
+            assert_eq!(line(host, over_tls), (format!("{expected} --token T"), warns));
+        }
+    }
+
+    #[test]
+    fn the_line_for_a_container_is_that_of_the_compose_file() {
+        let address = Address { host: "127.0.0.1:4222".to_owned(), over_tls: false };
+        let line = address.container_line("fpse_…").replace("http://", "nats://");
+        let file = include_str!("../../packaging/compose.yml");
+        for part in line.split(" && ") {
+            assert!(file.contains(part), "{part}");
         }
     }
 }

@@ -9,6 +9,7 @@ use tokio::task::JoinError;
 use super::{
     page::{self, Layout},
     push::{self, Live},
+    top::TopPageQuery,
 };
 use crate::{
     demonstration::Trial,
@@ -22,6 +23,7 @@ use crate::{
         View,
         fleet::{FleetQuery, HostColumn, HostFilterText},
         host_filter::GroupChip,
+        top::TopShow,
     },
 };
 
@@ -62,6 +64,11 @@ impl FleetPage {
             chips.push((chip, Url::fleet().with(&self.query.filtered(q)), is_shown));
         }
         chips
+    }
+
+    /// What grew in memory on all hosts.
+    fn grown() -> Url {
+        Url::top().with(&TopPageQuery { show: TopShow::Growth, ..TopPageQuery::default() })
     }
 
     /// The hosts that are in this state.

@@ -60,6 +60,7 @@ pub mod sign_in;
 pub mod silences;
 pub mod silences_json;
 pub mod sql;
+pub mod suggest_json;
 pub mod system;
 pub mod timeline;
 pub mod top;

@@ -30,6 +30,8 @@ use super::{
     kept::{Kept, KeptHost},
     left_out::LeftOut,
     programs::{self, Programs, Share},
+    suggest::KnownHost,
+    tally::{Names, Tally},
     tracked::{TrackedHost, Tracking},
 };
 
@@ -42,6 +44,8 @@ pub struct Fleet {
     inner: RwLock<Inner>,
     /// The hosts whose metrics are read.
     tracking: Tracking,
+    /// The names of users and units.
+    names: Names,
     /// Counts the changes; starts at a number of its own in every run, so that a page of an earlier run never
     /// matches.
     changed: watch::Sender<u64>,
@@ -72,6 +76,8 @@ struct Host {
     latest: Kept,
     previous: Option<Kept>,
     share: Share,
+    /// Its users and units.
+    tally: Arc<Tally>,
     changed: watch::Sender<()>,
     /// The version of the fleet in which it last changed.
     changed_in: u64,
@@ -97,6 +103,7 @@ impl Default for Fleet {
         Self {
             inner: RwLock::new(inner),
             tracking: Tracking::default(),
+            names: Names::default(),
             changed: watch::Sender::new(version),
         }
     }
@@ -134,6 +141,7 @@ impl Fleet {
         let now_us = stored_at_us.saturating_add(quiet_us);
         let summary = Summary { position, ..Summary::new(host.clone(), &snapshot, stored_at_us, now_us) };
         self.tracking.take(&host, &snapshot, steady_us);
+        let tally = Arc::new(self.names.tally(&snapshot));
         let snapshot = Arc::new(snapshot);
         let boot_at_us = snapshot.host_info.boot_at_us;
         let mut latest = Kept { message: message.into(), sent, boot_at_us, decoded: None };
@@ -152,7 +160,7 @@ impl Fleet {
                 let mut previous = std::mem::replace(&mut known.latest, latest);
                 previous.decoded = previous.decoded.filter(|_| watched);
                 known.previous = Some(previous);
-                known.share = share;
+                (known.share, known.tally) = (share, tally);
                 known.heard_us = heard_us;
                 known.summary = Arc::new(summary.after(&known.summary));
                 (known.changed_in, known.sampled_in) = (next_version, next_version);
@@ -171,6 +179,7 @@ impl Fleet {
                     latest,
                     previous: None,
                     share,
+                    tally,
                     changed,
                     changed_in,
                     sampled_in,
@@ -382,6 +391,18 @@ impl Fleet {
         inner.hosts.iter().filter(is_seen).map(|(_, known)| known.kept()).collect()
     }
 
+    /// What is known of every host in `scope` without decoding anything, by name. Takes as long as there are hosts.
+    pub(super) fn known(&self, scope: &Scope) -> Vec<KnownHost> {
+        let inner = self.inner.read();
+        let seen = inner.hosts.iter().filter(|(host, _)| scope.sees(host));
+        let known = |(_, known): (_, &Host)| KnownHost {
+            kept: known.kept(),
+            programs: known.counted_share(),
+            tally: known.counted_tally(),
+        };
+        seen.map(known).collect()
+    }
+
     /// The hosts in `scope` that `is_wanted`, by name, for their metrics: those that are up are tracked from now on. Takes as
     /// long as there are hosts, and longer at first, since their snapshots are decoded.
     pub fn metrics(&self, scope: &Scope, is_wanted: impl Fn(&HostName) -> bool) -> Vec<HostMetrics> {
@@ -458,6 +479,11 @@ impl Host {
             HostState::Up => Arc::clone(&self.share),
             HostState::Paused | HostState::Silent | HostState::Down => Share::default(),
         }
+    }
+
+    /// Its users and units: none unless it is up, as of programs.
+    fn counted_tally(&self) -> Arc<Tally> {
+        if self.summary.state == HostState::Up { Arc::clone(&self.tally) } else { Arc::default() }
     }
 
     fn kept(&self) -> KeptHost {

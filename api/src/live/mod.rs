@@ -4,7 +4,8 @@
 //! kept decoded for each host (the rest is `kept` compressed until a page asks for it; a `fleet_view` is what pages of the
 //! fleet get), with its CPU peaks of the
 //! `past_hour`. `programs` adds up the fleet's programs as snapshots arrive; `left_out` counts hosts that were not heard
-//! of for long; `search` filters the processes of all hosts; `tracked` keeps what metrics of hosts say. `moment` is one
+//! of for long; `search` filters the processes of all hosts, and `suggest` what is called like a text, by the
+//! names of users and units in `tally`; `tracked` keeps what metrics of hosts say. `moment` is one
 //! host's latest snapshot with the one before it, decoded; `recent` reads earlier ones from the stream, and `replay` all of a
 //! host from a `position` on. `readiness` is how the ingestors are doing, `arrivals` whether published snapshots are
 //! stored, `admission` the refusals of the broker. By way of `followed_stream`, `latest_events` is what the ingestor
@@ -31,7 +32,9 @@ mod readiness;
 pub mod recent;
 pub mod replay;
 mod search;
+mod suggest;
 mod summary;
+mod tally;
 mod tracked;
 
 pub use admission::{AdmissionReports, watch_admission};
@@ -53,5 +56,6 @@ pub use position::{NotAPosition, Position};
 pub use programs::ProgramTotals;
 pub use readiness::{BELIEVED_FOR, Check, IngestorReports, watch_ingestors};
 pub use search::LiveSearch;
+pub use suggest::{Named, NamedProcess, Suggested, Wanted};
 pub use summary::{Busiest, MAX_BUSIEST, Summary};
 pub use tracked::{Figures, ProgramUse};

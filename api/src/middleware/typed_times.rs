@@ -19,6 +19,7 @@ use crate::{
     refusal::Refusal,
     url::{Url, is_of_programs},
     view::{
+        search,
         time_field::{ReaderZone, TypedTimes},
         when::TimeParam,
     },
@@ -28,6 +29,8 @@ use crate::{
 const TIMES: [&str; 3] = ["at", "from", "to"];
 /// The parameter of forms that says in which zone their times are.
 const ZONE: &str = "zone";
+/// The parameter of a search that may end with a time.
+const TEXT: &str = "q";
 
 /// A parameter and its value.
 type Pair = (String, String);
@@ -44,8 +47,9 @@ pub async fn typed_times(mut request: Request, next: Next) -> Response {
         request.extensions_mut().insert(TypedTimes { zone, wrong });
         return next.run(request).await;
     }
-    if let Some(query) = request.uri().query().filter(|query| has_time(query)) {
-        let read = match Read::of(query, &zone, now_us()) {
+    let is_search = request.uri().path() == Url::search().path();
+    if let Some(query) = request.uri().query().filter(|query| has_time(query) || is_search) {
+        let read = match Read::of(query, is_search, &zone, now_us()) {
             Ok(read) => read,
             Err(refusal) => return refusal.into_response(),
         };
@@ -83,7 +87,7 @@ struct Read {
 impl Read {
     /// # Errors
     /// When the form is in a zone that is not known here.
-    fn of(query: &str, browser: &ReaderZone, now_us: i64) -> Result<Self, Refusal> {
+    fn of(query: &str, is_search: bool, browser: &ReaderZone, now_us: i64) -> Result<Self, Refusal> {
         let given: Vec<Pair> = form_urlencoded::parse(query.as_bytes()).into_owned().collect();
         let of_form = given.iter().rev().find(|(name, value)| name == ZONE && !value.is_empty());
         let now = match of_form {
@@ -95,6 +99,9 @@ impl Read {
             let is_time = TIMES.contains(&name.as_str()) && !value.trim().is_empty();
             let value = if is_time { read.time(&name, value, &now) } else { value };
             read.parameters.push((name, value));
+        }
+        if is_search && read.moment("at", now_us).is_none() && read.wrong.is_empty() {
+            read.take_time_of_text(&now);
         }
         // Without an end, a span ends at the moment that the page shows.
         let to_us = read.moment("to", now_us).or_else(|| read.moment("at", now_us)).unwrap_or(now_us);
@@ -120,6 +127,16 @@ impl Read {
                 value
             }
         }
+    }
+
+    /// Makes `q=xz at 16:28` a text and its moment.
+    fn take_time_of_text(&mut self, now: &Zoned) {
+        let Some((_, text)) = self.parameters.iter_mut().find(|(name, _)| name == TEXT) else { return };
+        let Some((before, at)) = search::split_time(text, now) else { return };
+        *text = before;
+        self.is_typed = true;
+        self.parameters.retain(|(name, _)| name != "at");
+        self.parameters.push(("at".to_owned(), at.written()));
     }
 
     /// The moment that a parameter means; of one that is repeated, the last.
@@ -149,7 +166,11 @@ mod tests {
     const NOW_US: i64 = 1_795_794_300_000_000;
 
     fn read(query: &str) -> Read {
-        Read::of(query, &ReaderZone::find("Europe/Berlin").unwrap(), NOW_US).unwrap()
+        read_of(query, false)
+    }
+
+    fn read_of(query: &str, is_search: bool) -> Read {
+        Read::of(query, is_search, &ReaderZone::find("Europe/Berlin").unwrap(), NOW_US).unwrap()
     }
 
     fn written(read: &Read) -> String {
@@ -184,7 +205,27 @@ mod tests {
         let read = read("q=a+b&at=yesterdy");
         assert_eq!(read.right(), [&("q".to_owned(), "a b".to_owned())]);
         assert_eq!((read.wrong[0].parameter.as_str(), read.wrong[0].given.as_str()), ("at", "yesterdy"));
-        assert!(Read::of("at=16:28&zone=Mars", &ReaderZone::default(), NOW_US).is_err());
+        assert!(Read::of("at=16:28&zone=Mars", false, &ReaderZone::default(), NOW_US).is_err());
+    }
+
+    #[test]
+    fn a_searched_text_may_end_with_its_time() {
+        for (query, expected) in [
+            ("q=xz+at+16:28", Some("/top?q=xz&at=2026-11-27T15:28:00Z")),
+            ("q=xz+at+16:28&at=&fold=host", Some("/top?q=xz&fold=host&at=2026-11-27T15:28:00Z")),
+            ("q=cpu+%3E+5+at+yesterday+at+03:12&zone=UTC", Some("/top?q=cpu+%3E+5&at=2026-11-26T03:12:00Z")),
+            ("q=xz+at+-15m", Some("/top?q=xz&at=-15m")),
+            ("q=xz+at+16:28&at=now", None),
+            ("q=sleep+at+5", None),
+            ("q=look+at+me", None),
+            ("q=at+16:28", None),
+            ("q=cmd:%22meet+at+16:28%22", None),
+        ] {
+            let read = read_of(query, true);
+            assert_eq!(read.is_typed.then(|| written(&read)).as_deref(), expected, "{query}");
+            assert!(read.wrong.is_empty(), "{query}");
+        }
+        assert!(!read("q=xz+at+16:28&from=-1h").is_typed, "only of a search");
     }
 
     #[test]

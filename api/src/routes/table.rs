@@ -16,8 +16,8 @@ use crate::{
         account, add_host, api, assets, audit, audit_json, commands, commands_json, diff, diff_json, events,
         events_json, fleet, glossary, groups, health, history, host, hosts_json, ingest, ingest_admission,
         ingest_exchange, metrics, metrics_json, new_command, process, process_json, processes_json,
-        prometheus, search, search_json, settings, settings_json, sign_in, sql, system, timeline, top_growth,
-        top_json, users, welcome,
+        prometheus, search, search_json, settings, settings_json, sign_in, sql, suggest_json, system,
+        timeline, top_growth, top_json, users, welcome,
     },
     websocket,
 };
@@ -295,6 +295,13 @@ fn json_of_fleet() -> Vec<Route> {
         )
         .shows_command_lines()
         .audited(Searches),
+        // What is being typed is no search yet.
+        json(
+            "/api/v1/suggest",
+            SeeHosts,
+            "What is called like a text that is being typed",
+            suggest_json::list,
+        ),
         // Each topic that is watched there is audited as the route that it mirrors.
         json("/api/v1/ws", SeeHosts, "Live topics on a WebSocket (docs/websocket.md)", websocket::open)
             .shows_command_lines()

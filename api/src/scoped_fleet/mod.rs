@@ -54,7 +54,7 @@ use crate::{
     filtering,
     fleet_views::FleetPage,
     history_service::AskedFor,
-    live::{FleetView, HostMetrics, LiveSearch, Moment, Summary, recent},
+    live::{FleetView, HostMetrics, LiveSearch, Moment, Suggested, Summary, Wanted, recent},
     refusal::Refusal,
     shares::Share,
     state::AppState,
@@ -243,6 +243,17 @@ impl ScopedFleet {
         let count = found.len();
         found.truncate(most);
         (found, count)
+    }
+
+    /// Suggests what is called like `wanted` now, on a thread that serves no requests.
+    ///
+    /// # Errors
+    /// When it panicked.
+    pub async fn suggest(&self, wanted: Wanted) -> Result<Suggested, Refusal> {
+        let (fleet, groups, scope) = (Arc::clone(&self.shared.fleet), self.shared.groups.now(), self.scope());
+        let suggesting = move || fleet.suggest(&scope, &wanted, |host| groups.of(host));
+        let suggested = self.shared.fleet_views.aside(suggesting).await;
+        suggested.map_err(|error| Refusal::fault("could not look for names", &error))
     }
 
     /// Does `work`, which filters the processes of one host by `filter`: at once where that lets everything through, else when

@@ -4,8 +4,7 @@ use std::sync::Arc;
 
 use super::{
     processes::TITLES_OF_SUMS,
-    query::{FilterText, quoted},
-    search::SearchQuery,
+    search,
     sums_over_hosts::SumsOverHosts,
     table::{Cell, Head, Row, Table},
 };
@@ -31,7 +30,8 @@ pub(super) fn programs(programs: &[(Arc<str>, ProgramTotals)]) -> Table {
             cpu_percent: totals.cpu_percent(),
             memory_bytes: totals.memory_bytes as f64,
         };
-        let name = Cell::hostile("name", name, MAX_NAME_CHARACTERS).linked(of_program(name));
+        let name =
+            Cell::hostile("name", name, MAX_NAME_CHARACTERS).linked(search::of_field("name", name, None));
         Row { id: format!("f-{id}"), cells: sums.cells(name, most), ..Row::default() }
     };
     Table {
@@ -41,12 +41,6 @@ pub(super) fn programs(programs: &[(Arc<str>, ProgramTotals)]) -> Table {
         rows: programs.iter().map(row).collect(),
         ..Table::default()
     }
-}
-
-/// The processes of a program on all hosts.
-fn of_program(name: &str) -> Url {
-    let q = FilterText::of(&format!("name = {}", quoted(name)));
-    Url::search().with(&SearchQuery { q, ..SearchQuery::default() })
 }
 
 /// The busiest processes of all hosts that are up.

@@ -7,6 +7,7 @@ use fleetps_ingestor::{
     history::{Found, FoundBy, FoundOrder},
 };
 use fleetps_nats::{HostName, model::table::TableColumn};
+use jiff::Zoned;
 use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
 
@@ -29,6 +30,8 @@ use crate::{
     url::{HostTab, Url},
 };
 
+/// What stands between a text and its time.
+const BEFORE_TIME: &str = " at ";
 /// Processes listed by default: ten screens.
 const DEFAULT_FOUND: usize = 200;
 /// The most processes listed.
@@ -242,6 +245,30 @@ impl SearchPageQuery {
     }
 }
 
+/// The search for the processes that have this value in a field, now or at a moment.
+pub fn of_field(field: &str, value: &str, at: Option<TimeParam>) -> Url {
+    of_text(&format!("{field} = {}", quoted(value)), at)
+}
+
+/// The search for a text, now or at a moment.
+pub fn of_text(text: &str, at: Option<TimeParam>) -> Url {
+    Url::search().with(&SearchQuery { q: FilterText::of(text), at, ..SearchQuery::default() })
+}
+
+/// A text and the time behind it, where it has one: `xz at 16:28`, `nginx at yesterday 03:12`. What is in quotes has none, and
+/// a number alone is more likely to be searched than to be a day of the month.
+pub fn split_time(text: &str, now: &Zoned) -> Option<(String, TimeParam)> {
+    text.match_indices(BEFORE_TIME).find_map(|(place, _)| {
+        let (before, time) = (text.get(..place)?.trim(), text.get(place + BEFORE_TIME.len()..)?.trim());
+        let is_quoted = before.matches('"').count() % 2 == 1;
+        let is_number = time.bytes().all(|byte| byte.is_ascii_digit());
+        if before.is_empty() || is_quoted || is_number {
+            return None;
+        }
+        Some((before.to_owned(), TimeParam::typed(time, now).ok()?))
+    })
+}
+
 /// The filter of the page: words are looked for in users and units, too.
 pub fn widened(q: &FilterText) -> FilterText {
     let words = q.filter.as_ref().ok().and_then(Filter::words);
@@ -357,13 +384,16 @@ fn narrowed(query: &SearchPageQuery, field: &str, value: &str) -> Url {
 /// The hosts that a search found, at the moment that was searched.
 pub fn hosts(hosts: &[Arc<Summary>], at_us: Option<i64>) -> Vec<(String, &'static str, Url)> {
     let link = |host: &Arc<Summary>| {
-        let name = host.host.as_str();
-        match at_us {
-            Some(at_us) => (name.to_owned(), "", host_at(name, at_us)),
-            None => (name.to_owned(), host.state.word(), Url::host(name, HostTab::Processes)),
-        }
+        let state = if at_us.is_some() { "" } else { host.state.word() };
+        (host.host.to_string(), state, self::host(host, at_us))
     };
     hosts.iter().map(link).collect()
+}
+
+/// The page of a host, now or at a moment.
+pub fn host(host: &Summary, at_us: Option<i64>) -> Url {
+    let name = host.host.as_str();
+    at_us.map_or_else(|| Url::host(name, HostTab::Processes), |at_us| host_at(name, at_us))
 }
 
 /// The derived values of a match.

@@ -91,7 +91,7 @@ async fn the_first_process_is_on_the_first_third_of_a_laptops_screen() {
 }
 
 /// The source of axe, where it is.
-fn axe() -> Option<String> {
+pub fn axe() -> Option<String> {
     let source = std::env::var("FLEETPS_TEST_AXE").ok().and_then(|path| std::fs::read_to_string(path).ok());
     let required = std::env::var_os("FLEETPS_TEST_REQUIRE_AXE").is_some_and(|value| value == "1");
     assert!(
@@ -105,6 +105,14 @@ fn axe() -> Option<String> {
         );
     }
     source
+}
+
+/// What axe finds wrong with the page as it is.
+pub async fn violations(browser: &Browser, axe: &str) -> Value {
+    browser.client.execute(&format!("{axe}; window.axe = axe"), Vec::new()).await.unwrap();
+    browser.run("window.found = null; const tags = ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa', 'best-practice']; axe.run(document, {runOnly: tags}).then((found) => { window.found = found.violations.map((violation) => [violation.id, violation.nodes.length, violation.nodes[0].html, violation.nodes[0].failureSummary]) })").await;
+    browser.until("return Array.isArray(window.found)", Value::Bool(true)).await;
+    browser.run("return window.found").await
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -121,10 +129,7 @@ async fn axe_finds_nothing_wrong_on_any_page_in_either_theme() {
         for theme in ["light", "dark"] {
             browser.go(&page).await;
             browser.run(&format!("document.documentElement.dataset.theme = '{theme}'")).await;
-            browser.client.execute(&format!("{axe}; window.axe = axe"), Vec::new()).await.unwrap();
-            browser.run("const tags = ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa', 'best-practice']; axe.run(document, {runOnly: tags}).then((found) => { window.found = found.violations.map((violation) => [violation.id, violation.nodes.length, violation.nodes[0].html, violation.nodes[0].failureSummary]) })").await;
-            browser.until("return Array.isArray(window.found)", Value::Bool(true)).await;
-            assert_eq!(browser.run("return window.found").await, json!([]), "{page}, {theme}");
+            assert_eq!(violations(&browser, &axe).await, json!([]), "{page}, {theme}");
         }
     }
 }

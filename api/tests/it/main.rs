@@ -21,6 +21,8 @@ mod browser_cross_origin;
 mod browser_now;
 mod browser_over_time;
 mod browser_people;
+mod browser_questions;
+mod browser_suggest;
 mod browser_travel;
 mod browser_widths;
 #[path = "../../../ingestor/tests/it/chance.rs"]
@@ -84,6 +86,7 @@ mod shares;
 mod silences;
 mod sql_page;
 mod starts;
+mod suggest;
 mod sums;
 mod support;
 mod tls;
