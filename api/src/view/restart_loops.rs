@@ -44,8 +44,10 @@ impl UntilNow {
     /// From the starts and exits of its program on its host since it began, the newest first; not `is_whole` where there are more.
     pub fn of(event: &Event, starts_and_exits: &[Event], is_whole: bool) -> Self {
         let unit = event.program.as_ref().and_then(|program| program.unit.as_deref());
-        let of_unit = |other: &&Event| other.program.as_ref().and_then(|program| program.unit.as_deref()) == unit;
-        let of_loop = |kind: EventKind| starts_and_exits.iter().filter(move |it| it.kind == kind).filter(of_unit);
+        let of_unit =
+            |other: &&Event| other.program.as_ref().and_then(|program| program.unit.as_deref()) == unit;
+        let of_loop =
+            |kind: EventKind| starts_and_exits.iter().filter(move |it| it.kind == kind).filter(of_unit);
         let mut lives_ms: Vec<i64> = of_loop(EventKind::Exited).filter_map(|exit| exit.length_ms).collect();
         lives_ms.sort_unstable();
         let told = u64::from(event.lives.unwrap_or_default());
@@ -90,7 +92,8 @@ pub fn table(
     let is_shown = |column: &str| with_host || column != "host";
     let row = |(number, found): (usize, &RestartLoop<'_>)| {
         let until_now = until_now.get(&name_of(found.said)).filter(|_| found.goes_on);
-        let cells = cells_of(found, until_now, ends_now).into_iter().filter(|cell| is_shown(cell.column)).collect();
+        let cells =
+            cells_of(found, until_now, ends_now).into_iter().filter(|cell| is_shown(cell.column)).collect();
         Row { id: format!("l-{number}"), cells, ..Row::default() }
     };
     Table {
@@ -175,7 +178,11 @@ fn cells_of(found: &RestartLoop<'_>, until_now: Option<&UntilNow>, ends_now: boo
 /// What ran of a program on a host, now.
 fn of_program(host: &str, program: &str) -> Url {
     let q = FilterText::of(&format!("name = {}", quoted(program)));
-    Url::host(host, HostTab::Processes).with(&ProcessQuery { view: Arrangement::Flat, q, ..ProcessQuery::default() })
+    Url::host(host, HostTab::Processes).with(&ProcessQuery {
+        view: Arrangement::Flat,
+        q,
+        ..ProcessQuery::default()
+    })
 }
 
 #[cfg(test)]

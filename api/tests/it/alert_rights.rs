@@ -156,3 +156,44 @@ async fn what_a_sentence_of_a_later_version_asks_of_command_lines_is_withheld_as
         assert!(get(&site, &sees, url).await.body.contains("hunter2"), "{url}");
     }
 }
+
+#[tokio::test]
+async fn a_new_rule_takes_the_place_of_no_other_and_removing_one_is_asked_about() {
+    let folder = tempfile::tempdir().unwrap();
+    let (_server, site) = with_broker(folder.path()).await;
+    let all = person(Role::Operator, None, false);
+    let press = async |fields: &[(&str, &str)]| {
+        site.send(crate::alerts::by(&all, site.form("/alerts/rules", fields).await)).await
+    };
+    let rules = async || get(&site, &all, "/api/v1/alerts/rules").await.body;
+    let before = rules().await;
+    let new = |id| [("id", id), ("sentence", "cpu > 90%"), ("enabled", "1"), ("new", "1"), ("revision", "0")];
+    let taken = press(&new("disk-full")).await;
+    assert_eq!(taken.status, StatusCode::CONFLICT);
+    assert!(taken.body.contains("There is a rule disk-full already") && taken.body.contains("cpu &#62; 90%"));
+    assert_eq!(rules().await, before);
+    assert_eq!(press(&new("mine")).await.status, StatusCode::SEE_OTHER);
+    let rule: Value = serde_json::from_str(&rules().await).unwrap();
+    let mine = rule["rules"].as_array().unwrap().iter().find(|rule| rule["id"] == "mine").unwrap();
+    let revision = mine["revision"].to_string();
+    let remove = [("id", "mine"), ("sentence", "cpu > 90%"), ("remove", "1"), ("revision", revision.as_str())];
+    let asked = press(&remove).await;
+    assert_eq!(asked.status, StatusCode::OK);
+    assert!(asked.body.contains("Yes, remove") && asked.body.contains("Keep it"), "{}", asked.body);
+    assert!(rules().await.contains("\"mine\""));
+    assert_eq!(press(&[&remove[..], &[("sure", "1")]].concat()).await.status, StatusCode::SEE_OTHER);
+    assert_eq!(rules().await, before);
+}
+
+#[tokio::test]
+async fn groups_that_no_host_can_be_in_are_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let (_server, site) = with_broker(folder.path()).await;
+    let all = person(Role::Administrator, None, false);
+    for groups in [json!([]), json!([""]), json!(["web", "a b"])] {
+        let body = json!({"sentence": "cpu > 90%", "groups": groups});
+        let (status, refused) = send(&site, &all, "PUT", "/api/v1/alerts/rules/mine", &body).await;
+        assert_eq!(status, StatusCode::BAD_REQUEST, "{refused}");
+        assert!(refused["error"].as_str().unwrap().contains("group"), "{refused}");
+    }
+}

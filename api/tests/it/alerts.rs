@@ -140,7 +140,7 @@ async fn what_is_no_rule_is_refused_at_its_column_on_the_page_and_in_json() {
     let answer = site.send(by(&operator, site.form("/alerts/rules", &fields).await)).await;
     assert_eq!(answer.status, StatusCode::BAD_REQUEST);
     let page = scraper::Html::parse_document(&answer.body);
-    assert!(texts(&page, "#rule-error")[0].starts_with("column 7:"));
+    assert!(texts(&page, "#rule-error")[0].starts_with("Column 7:"));
     assert_eq!(attributes(&page, "input[name=sentence]", "value"), ["cpu > much"]);
 }
 

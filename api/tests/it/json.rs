@@ -69,6 +69,9 @@ async fn errors_are_json_with_a_hint_and_the_right_status() {
     for (url, status, error) in [
         ("/api/v1/hosts/nobody", 404, "no host is called \"nobody\""),
         ("/api/v1/hosts/nobody/live", 404, "no host"),
+        ("/api/v1/top?host=nobody", 404, "no host"),
+        ("/api/v1/events?host=nobody", 404, "no host"),
+        ("/api/v1/top?format=xml", 400, "`format`"),
         ("/api/v1/nowhere", 404, "nothing at /api/v1/nowhere"),
         ("/api/v1/hosts/web-1/processes?limit=x", 400, "`limit`"),
         ("/api/v1/hosts/web-1/processes?offset=-1", 400, "`offset`"),

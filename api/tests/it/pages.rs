@@ -131,7 +131,7 @@ async fn refusals_are_pages_or_json_with_the_right_status() {
     for (url, status, text) in [
         ("/hosts/nobody", StatusCode::NOT_FOUND, "No host is called \"nobody\""),
         ("/hosts/a.b", StatusCode::NOT_FOUND, "No host"),
-        ("/nowhere", StatusCode::NOT_FOUND, "nothing at /nowhere"),
+        ("/nowhere", StatusCode::NOT_FOUND, "Page not found: /nowhere"),
         ("/hosts/web-1?sort=colour", StatusCode::BAD_REQUEST, "The parameter “sort”"),
         ("/?rows=-1", StatusCode::BAD_REQUEST, "The parameter “rows”"),
         ("/hosts/%FF", StatusCode::BAD_REQUEST, "cannot be read"),

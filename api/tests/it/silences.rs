@@ -166,7 +166,7 @@ async fn a_silence_is_made_in_a_form_that_a_link_fills_in_and_ended_there() {
     let body = get(&site, &operator, "/alerts/silences").await.body;
     assert!(!body.contains("<script>alert") && !body.contains('\u{202e}'), "{body}");
     let page = Html::parse_document(&body);
-    assert_eq!(texts(&page, "#silences .word")[0], "silent");
+    assert_eq!(texts(&page, "#silences .word")[0], "active");
     assert!(texts(&page, "#silences td").iter().any(|text| text == "Sat 22:00–07:00 Europe/Berlin"));
     for id in attributes(&page, "#silences input[name=end]", "value") {
         assert_eq!(
@@ -481,8 +481,17 @@ async fn what_was_told_before_a_window_was_made_is_not_counted_as_muted() {
     let mut told = transition("own-1", "perl", Change::Raised);
     told.change.alert.id = "0c03".to_owned();
     site.shared.alerts.take(told);
-    // From midnight to midnight.
-    let weekly = json!({"zone": "UTC", "from": "00:00", "until": "00:00"});
+    // From midnight to midnight, every day: nobody means that.
+    let always = json!({"zone": "UTC", "from": "00:00", "until": "00:00"});
+    let refused = json!({"matcher": {"rules": ["busy"]}, "weekly": always, "why": "x"});
+    assert_eq!(
+        send(&site, &all(Role::Operator), "POST", SILENCES, &refused).await.0,
+        StatusCode::BAD_REQUEST
+    );
+    // Today and tomorrow.
+    let today = jiff::Zoned::now().with_time_zone(jiff::tz::TimeZone::UTC).date();
+    let days = [today, today.tomorrow().unwrap()].map(|day| day.strftime("%A").to_string().to_lowercase());
+    let weekly = json!({"zone": "UTC", "days": days, "from": "00:00", "until": "00:00"});
     let window = json!({"matcher": {"rules": ["busy"]}, "weekly": weekly, "why": "x"});
     let (status, window) = send(&site, &all(Role::Operator), "POST", SILENCES, &window).await;
     assert_eq!((status, &window["muted"]), (StatusCode::OK, &json!(2)), "{window}");

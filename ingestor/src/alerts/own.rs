@@ -48,7 +48,9 @@ impl KnownHost {
         }
         let own = rules.iter().filter(|rule| matches!(rule.measure, Measure::Own(_)));
         let instances = own.filter_map(|rule| self.instances.remove_entry(&rule.id)).collect();
-        Some(Self { parts, instances, ..Self::heard_at(self.stored_ms) })
+        let mut rests = Self::heard_at(self.stored_ms);
+        (rests.parts, rests.instances) = (parts, instances);
+        Some(rests)
     }
 
     /// Ends the alerts of parts of this host that told nothing for a day: they run elsewhere, or no longer.
