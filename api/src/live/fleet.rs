@@ -27,10 +27,9 @@ use super::{
     Moment, Position, Summary,
     fleet_changes::{FleetChanges, Gone},
     fleet_view::{FleetView, Taken},
-    kept::{Kept, KeptHost},
+    kept::{Kept, KeptHost, KnownHost},
     left_out::LeftOut,
     programs::{self, Programs, Share},
-    suggest::KnownHost,
     tally::{Names, Tally},
     tracked::{TrackedHost, Tracking},
 };

@@ -8,7 +8,7 @@ use fleetps_nats::{
     snapshot::{Columns, Decoder, Sent},
 };
 
-use super::{Moment, Summary};
+use super::{Moment, Summary, programs::Share, tally::Tally};
 
 /// A snapshot as it came. A clone is the same.
 #[derive(Debug, Clone)]
@@ -26,6 +26,14 @@ pub(super) struct KeptHost {
     pub(super) summary: Arc<Summary>,
     pub(super) latest: Kept,
     pub(super) previous: Option<Kept>,
+}
+
+/// What is known of one host without decoding anything.
+pub(super) struct KnownHost {
+    pub(super) kept: KeptHost,
+    /// Its programs, users and units; none unless it is up.
+    pub(super) programs: Share,
+    pub(super) tally: Arc<Tally>,
 }
 
 impl KeptHost {

@@ -13,12 +13,7 @@ use std::{
 use fleetps_ingestor::history::{Identity, Scope};
 use fleetps_nats::{HostName, snapshot::Decoder};
 
-use super::{
-    Fleet, Summary,
-    kept::KeptHost,
-    programs::Share,
-    tally::{Counts, Tally},
-};
+use super::{Fleet, Summary, kept::KnownHost, tally::Counts};
 
 /// Hosts that are suggested. With the other kinds they fit a screen.
 pub const MAX_HOSTS: usize = 5;
@@ -63,11 +58,10 @@ impl Wanted {
         }
     }
 
-    /// How well a host fits, by its names; or it has the words in them and its groups together.
+    /// How well a host fits, by its name; or it has the words in that, its own name for itself and its groups together.
     fn rank_of_host(&self, summary: &Summary, groups: &BTreeSet<String>) -> Option<Rank> {
         let names = [summary.host.as_str(), summary.os_host_name.as_str()];
-        let best = names.into_iter().filter_map(|name| self.rank(name)).min();
-        best.or_else(|| {
+        self.rank(summary.host.as_str()).or_else(|| {
             let texts = names.into_iter().chain(groups.iter().map(String::as_str));
             let texts: Vec<String> = texts.map(str::to_lowercase).collect();
             let is_somewhere = |word: &String| texts.iter().any(|text| text.contains(word));
@@ -111,14 +105,6 @@ pub struct Suggested {
     pub units: Vec<Named>,
     /// Processes of programs.
     pub processes: Vec<NamedProcess>,
-}
-
-/// What is known of one host without decoding anything.
-pub(super) struct KnownHost {
-    pub(super) kept: KeptHost,
-    /// Its programs, users and units; none unless it is up.
-    pub(super) programs: Share,
-    pub(super) tally: Arc<Tally>,
 }
 
 impl Fleet {
