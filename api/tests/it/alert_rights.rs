@@ -176,7 +176,8 @@ async fn a_new_rule_takes_the_place_of_no_other_and_removing_one_is_asked_about(
     let rule: Value = serde_json::from_str(&rules().await).unwrap();
     let mine = rule["rules"].as_array().unwrap().iter().find(|rule| rule["id"] == "mine").unwrap();
     let revision = mine["revision"].to_string();
-    let remove = [("id", "mine"), ("sentence", "cpu > 90%"), ("remove", "1"), ("revision", revision.as_str())];
+    let remove =
+        [("id", "mine"), ("sentence", "cpu > 90%"), ("remove", "1"), ("revision", revision.as_str())];
     let asked = press(&remove).await;
     assert_eq!(asked.status, StatusCode::OK);
     assert!(asked.body.contains("Yes, remove") && asked.body.contains("Keep it"), "{}", asked.body);
