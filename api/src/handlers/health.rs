@@ -13,7 +13,7 @@ use crate::{
     broker,
     connections::Connections,
     gate::Gate,
-    live::{Check, now_us},
+    live::{Check, agent_versions, now_us},
     refusal::Refusal,
     scoped_fleet::ScopedFleet,
     state::AppState,
@@ -71,8 +71,8 @@ struct Details {
     audit: Option<String>,
     /// Whether hosts that wait to be approved all have a place; where they have not, everything else works.
     waiting_hosts: Part,
-    /// Notices while everything works: the history waits for the clock to be confirmed, or less is kept of a host above
-    /// its share.
+    /// Notices while everything works: the history waits for the clock to be confirmed, less is kept of a host above its
+    /// share, or agents are of another version than this server.
     notices: Vec<String>,
     refused: Refused,
     /// Warnings while everything works, such as a disk that fills up.
@@ -205,8 +205,13 @@ pub async fn ready(
         Some(person) => Some((ScopedFleet::of(shared.clone(), person.clone()).await?, person)),
         None => None,
     };
+    let of_agents = match &seeing {
+        Some((scoped, _)) => scoped.over_fleet(|fleet, _| agent_versions::notice(&fleet.hosts)).await?,
+        None => None,
+    };
     let details = seeing.map(|(scoped, person)| {
-        let (refused, notices) = (Refused::so_far(&shared), shared.ingestors.notices(now));
+        let refused = Refused::so_far(&shared);
+        let notices = shared.ingestors.notices(now).into_iter().chain(of_agents).collect();
         let warnings =
             shared.health.warnings().into_iter().chain(shared.ingestors.warnings(now, now_us())).collect();
         let backup = shared.records_health.backup().map(Part::from);

@@ -198,6 +198,8 @@ pub struct Host<'a> {
     interval_ms: u32,
     os: Option<&'a str>,
     source: Option<&'a str>,
+    /// The version of its agent; null where another program reports.
+    agent_version: Option<&'a str>,
     /// Of all cores together.
     cpu_percent: Option<f32>,
     load_1: Option<f32>,
@@ -222,6 +224,7 @@ impl<'a> Host<'a> {
             interval_ms: summary.interval_ms,
             os: summary.os.as_deref(),
             source: summary.source.as_deref(),
+            agent_version: summary.agent(),
             cpu_percent: summary.cpu_percent,
             load_1: summary.load_1,
             memory_used_bytes: summary.memory_used_bytes,

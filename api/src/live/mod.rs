@@ -8,11 +8,13 @@
 //! names of users and units in `tally`; `tracked` keeps what metrics of hosts say. `moment` is one
 //! host's latest snapshot with the one before it, decoded; `recent` reads earlier ones from the stream, and `replay` all of a
 //! host from a `position` on. `readiness` is how the ingestors are doing, `arrivals` whether published snapshots are
-//! stored, `admission` the refusals of the broker. By way of `followed_stream`, `latest_events` is what the ingestor
+//! stored, `admission` the refusals of the broker, `agent_versions` the
+//! agents of another version. By way of `followed_stream`, `latest_events` is what the ingestor
 //! decided that is in no segment yet, `event_log` the same in the order of its stream, `alerts` what became of alerts.
 //! Nothing here is stored: after a restart the broker delivers the last snapshot of every host again.
 
 mod admission;
+pub mod agent_versions;
 mod alerts;
 mod arrivals;
 mod event_log;

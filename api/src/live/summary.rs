@@ -63,6 +63,8 @@ pub struct Summary {
     pub os: Option<String>,
     /// Where its snapshots come from; absent for an agent of fleetps.
     pub source: Option<String>,
+    /// The version of what sends them.
+    pub agent_version: String,
     /// CPU use in percent of all cores together.
     pub cpu_percent: Option<f32>,
     /// The same of every minute of the past hour.
@@ -106,6 +108,7 @@ impl Summary {
             sequence: snapshot.sequence,
             os: snapshot.host_info.os.clone(),
             source: snapshot.host_info.source.clone(),
+            agent_version: snapshot.agent_version.clone(),
             cpu_percent: snapshot.host.cpu_percent,
             past_hour: PastHour::default(),
             load_1: snapshot.host.load_1,
@@ -157,6 +160,11 @@ impl Summary {
             });
         let agents = self.has_two_agents().then(|| "two machines send as this host".to_owned());
         clock.into_iter().chain(agents).collect::<Vec<_>>().join(", ")
+    }
+
+    /// The version of its agent; absent where another program reports, or none is said.
+    pub fn agent(&self) -> Option<&str> {
+        (self.source.is_none() && !self.agent_version.is_empty()).then_some(&self.agent_version)
     }
 
     /// Whether two agents take turns as this host: lately, since one that was stopped says nothing.

@@ -19,7 +19,7 @@ use super::{
 };
 use crate::{
     display,
-    live::{FleetView, HostState, Summary},
+    live::{FleetView, HostState, Summary, agent_versions},
     query::{
         order::{Order, SortColumn},
         parameter::{self, Count, Value, choice, is_default},
@@ -257,6 +257,7 @@ pub fn view(fleet: &FleetView, query: &FleetQuery, of_hosts: OfHosts<'_>, now_us
             ("alerts", alerts_total(of_hosts)),
             ("processes", Cell::field(format!("{} processes", display::count(counts.processes)))),
             ("left-out", Cell::field(left_out(fleet))),
+            ("other-agents", other_agents(fleet)),
             ("warnings", Cell::field(warnings(&fleet.hosts))),
             ("matching", Cell::field(matching_words)),
             ("shown", Cell::field(page.words())),
@@ -314,6 +315,17 @@ fn left_out(fleet: &FleetView) -> String {
     };
     let seconds = i64::try_from(fleet.down_for.as_secs()).unwrap_or(i64::MAX);
     format!("{hosts} left out, not seen for {}", display::duration(seconds))
+}
+
+/// How many agents are of another version than this server, with the filter that finds them; empty where none is.
+fn other_agents(fleet: &FleetView) -> Cell {
+    let text = match agent_versions::count(&fleet.hosts) {
+        0 => return Cell::field(""),
+        1 => "1 agent of another version".to_owned(),
+        count => format!("{} agents of another version", display::count(count as u64)),
+    };
+    let query = FleetQuery::default().filtered(agent_versions::filter());
+    Cell::field(text).linked(Url::fleet().with(&query))
 }
 
 /// By what each host sorts is worked out once. Only the rows of the page and those before it are put in order, and only those of

@@ -94,6 +94,7 @@ fn fields<'a, 'g: 'a>(
         processes: up.then_some(host.process_count),
         alerts: of_hosts.alerts(&host.host).map_or(0, |(count, _)| count),
         seen_s: now_us.saturating_sub(host.last_seen_us) as f64 / 1e6,
+        agent: host.agent(),
     }
 }
 

@@ -55,6 +55,27 @@ async fn the_filter_of_the_fleet_page_compares_figures_and_groups_and_says_how_m
 }
 
 #[tokio::test]
+async fn agents_of_another_version_than_the_server_are_told_apart() {
+    let site = fleet();
+    let page = site.page("/").await;
+    assert_eq!(texts(&page, "[data-f=other-agents]"), [""]);
+    let older = Snapshot { agent_version: "0.0.1".to_owned(), ..snapshot(2, family()) };
+    site.tell_snapshot("web-2", older, now_us());
+    let page = site.page("/").await;
+    assert_eq!(texts(&page, "[data-f=other-agents]"), ["1 agent of another version"]);
+    let href = attributes(&page, "[data-f=other-agents]", "href").remove(0);
+    let page = site.page(&href).await;
+    assert_eq!(texts(&page, "#hosts td.host .t"), ["web-2"], "{href}");
+    let ready = site.json("/readyz").await;
+    let notices = ready["notices"].to_string();
+    assert!(notices.contains("0.0.1 (1)"), "{notices}");
+    let hosts = site.json("/api/v1/hosts").await;
+    let versions: Vec<_> =
+        hosts["hosts"].as_array().unwrap().iter().map(|host| &host["agent_version"]).collect();
+    assert_eq!(versions, [env!("CARGO_PKG_VERSION"), env!("CARGO_PKG_VERSION"), "0.0.1"]);
+}
+
+#[tokio::test]
 async fn a_mistake_in_the_filter_of_the_fleet_page_is_told_at_its_column() {
     let site = fleet();
     let page = site.page("/?q=web+and+cpuu+%3E+%3Cb%3E").await;

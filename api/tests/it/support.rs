@@ -152,7 +152,7 @@ pub fn snapshot(sequence: i64, processes: Vec<Process>) -> Snapshot {
     let step = u64::try_from(sequence).unwrap();
     Snapshot {
         format: fleetps_nats::snapshot::FORMAT,
-        agent_version: "0.1.0".to_owned(),
+        agent_version: env!("CARGO_PKG_VERSION").to_owned(),
         os_host_name: "web-1.example.com".to_owned(),
         boot_id: "boot".to_owned(),
         run_id: "run".to_owned(),

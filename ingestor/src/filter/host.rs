@@ -40,6 +40,8 @@ pub struct HostFields<'a> {
     pub alerts: usize,
     /// Time since it was last heard of, in s.
     pub seen_s: f64,
+    /// The version of its agent; absent where another program reports.
+    pub agent: Option<&'a str>,
 }
 
 impl Subject for HostFields<'_> {
@@ -56,6 +58,7 @@ impl Subject for HostFields<'_> {
             Some(0) => test(self.host),
             Some(1) => self.os.is_some_and(test),
             Some(2) => test(self.state),
+            Some(12) => self.agent.is_some_and(test),
             Some(3) => self
                 .groups
                 .iter()
@@ -138,6 +141,7 @@ mod tests {
             processes: Some(212),
             alerts: 2,
             seen_s: 4.0,
+            agent: Some("0.9.1"),
         };
         let is_key = |word: &str| ["env", "cost-center"].iter().any(|key| word.eq_ignore_ascii_case(key));
         let filter = HostFilter::parse(text, &is_key).unwrap();
@@ -162,6 +166,8 @@ mod tests {
             ("not load > 0", true),
             ("processes >= 212 alerts > 1", true),
             ("seen < 5s", true),
+            ("agent = 0.9.1 and agent != 0.9", true),
+            ("0.9.1", false),
             ("env = prod and cpu > 50", true),
             ("env != test", true),
             ("env = pro", false),
@@ -239,6 +245,7 @@ mod tests {
             processes: None,
             alerts: 0,
             seen_s: 0.0,
+            agent: None,
         };
         assert!(filter.matches(&host, &Deadline::after(Duration::ZERO)).is_err());
     }

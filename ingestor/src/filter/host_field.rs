@@ -3,7 +3,7 @@
 use super::field::{Field, Kind};
 
 /// The fields, each at its place.
-const HOST: [Field; 12] = [
+const HOST: [Field; 13] = [
     Field::of_host("host", Kind::Text, 0),
     Field::of_host("os", Kind::Text, 1),
     Field::of_host("state", Kind::Text, 2),
@@ -16,6 +16,7 @@ const HOST: [Field; 12] = [
     Field::of_host("processes", Kind::Count, 9),
     Field::of_host("alerts", Kind::Count, 10),
     Field::of_host("seen", Kind::Age, 11),
+    Field::of_host("agent", Kind::Text, 12),
 ];
 /// The groups of a host: each with its value, and the name of each that has one.
 pub(super) const GROUP: Field = Field::of_host("group", Kind::Group, 3);
