@@ -3,7 +3,7 @@
 use std::{
     path::PathBuf,
     process::Stdio,
-    time::{Duration, SystemTime, UNIX_EPOCH},
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
 use tokio::{
@@ -15,6 +15,11 @@ use super::procfs::harmless;
 
 /// It takes tens of milliseconds; on a slow disk it may take longer, and a person waits for the end of the command.
 const READ_WITHIN: Duration = Duration::from_secs(2);
+/// How long after the end of a job it is read, and read again while it has nothing: what a process writes comes to the journal over
+/// another way than systemd's word that the job is done, within milliseconds mostly.
+const BEHIND: Duration = Duration::from_millis(100);
+/// How long it may have nothing. systemd itself writes a line about each job, unless it is told not to.
+const NOTHING_FOR: Duration = Duration::from_secs(1);
 /// The last of what is read: more than all lines that are told.
 const KEPT_BYTES: usize = 64 << 10;
 
@@ -43,6 +48,17 @@ impl Journal {
         if lines == 0 {
             return Ok(Vec::new());
         }
+        let began = Instant::now();
+        loop {
+            tokio::time::sleep(BEHIND).await;
+            let written = self.read_once(unit, lines, since).await?;
+            if !written.is_empty() || began.elapsed() > NOTHING_FOR {
+                return Ok(written);
+            }
+        }
+    }
+
+    async fn read_once(&self, unit: &str, lines: usize, since: SystemTime) -> Result<Vec<String>, String> {
         let since = since.duration_since(UNIX_EPOCH).unwrap_or_default();
         let mut command = Command::new(&self.0);
         command.args(["--quiet", "--no-pager", "--output=cat"]);

@@ -79,7 +79,8 @@ impl Units {
         report.goes_on(Stage::Accepted, line);
         let jobs = match Jobs::follow(&manager).await {
             Ok(jobs) => jobs,
-            Err(refusal) => return report.ends_for(Stage::Failed, refusal),
+            // Nothing was begun.
+            Err(refusal) => return report.ends_for(Stage::Refused, refusal),
         };
         if clock::now() > until {
             let refusal = Refusal::new(Reason::Expired, "systemd did not answer in time");

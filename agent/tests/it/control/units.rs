@@ -92,6 +92,11 @@ async fn what_a_unit_wrote_last_is_told_with_the_end_of_the_command() {
     assert_eq!(ended("seq 1 50", "output_lines = 2", Job::SaidFirst).await.output, ["49", "50"]);
     let none = ended("echo no; exit 1", "output_lines = 0", Job::SaidFirst).await;
     assert!(none.output.is_empty() && !none.detail.contains("cannot be read"), "{none:?}");
+    // The journal may be behind: where it has nothing, it is read again.
+    let late = folder.path().join("late");
+    let script = format!("test -e {0} && echo ready; touch {0}", late.display());
+    assert_eq!(ended(&script, "", Job::SaidFirst).await.output, ["ready"]);
+    assert!(ended("true", "", Job::SaidFirst).await.output.is_empty());
     // Where it cannot be read, the command has its end all the same, and it is said.
     for (script, problem) in [
         ("echo 'insufficient permissions' >&2; exit 1", "cannot be read: insufficient permissions"),
