@@ -1,6 +1,6 @@
 //! Runs the web server: what it follows, the listener, and the end.
 
-use std::{sync::Arc, time::Duration};
+use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use anyhow::Context;
 use fleetps_ingestor::{IngestorSettings, sql::SqlClient};
@@ -30,7 +30,7 @@ use crate::{
     recovery::StateHealth,
     routes,
     state::AppState,
-    tls::TlsListener,
+    tls::{CertificateEnd, TlsListener},
     watching,
 };
 
@@ -142,8 +142,8 @@ pub async fn run(
     let control = control.follow(client.clone(), control_key, shared.groups.clone(), shutdown.clone());
     let groups = tokio::spawn(async { tokio::join!(groups, host_keys, control, commands) });
     let absence = tokio::spawn(shared.absence.clone().watch(client.clone(), shutdown.clone()));
-    let telling_certificate = tokio::spawn(tell_certificate(&doors.pages, client.clone(), shutdown.clone()));
-    let reports = tokio::spawn(watch_reports(shared.clone(), client.clone(), shutdown.clone()));
+    let address = doors.pages.local_addr().ok();
+    let reports = tokio::spawn(watch_reports(shared.clone(), address, client.clone(), shutdown.clone()));
     let (watched, fleet) = (shared.control.clone(), Arc::clone(&shared.fleet));
     let sharpening = watching::sharpen(client.clone(), watched, fleet, host_bytes_per_s, shutdown.clone());
     let sharpening = tokio::spawn(sharpening);
@@ -165,7 +165,6 @@ pub async fn run(
     groups.await?;
     absence.await?;
     reports.await?;
-    telling_certificate.await?;
     tidying.await?;
     sharpening.await?;
     Ok(())
@@ -192,31 +191,34 @@ async fn tell_people(
     tokio::join!(acknowledged, OptionFuture::from(telling));
 }
 
-/// Tells how long the certificate of the pages at `door` lasts, for alerts; nothing without one.
-fn tell_certificate(
-    door: &TlsListener,
+/// Tells how long the certificate of the pages at `address` lasts, for alerts; nothing without one.
+async fn tell_certificate(
+    certificate: Option<CertificateEnd>,
+    address: Option<SocketAddr>,
     client: async_nats::Client,
     shutdown: CancellationToken,
-) -> impl Future<Output = ()> + use<> {
-    let (certificate, address) = (door.certificate(), door.local_addr());
-    async move {
-        let Some(certificate) = certificate else { return };
-        let part = address.map_or_else(|_| "web server".to_owned(), |address| address.to_string());
-        let figures = move || {
-            let left_s =
-                certificate.ends_s().map(|ends_s| ends_s.saturating_sub(now_us() / 1_000_000).max(0) as f64);
-            OwnFigures::of(&part, [(OwnFigure::CertificateEndsIn, left_s)])
-        };
-        own_figures::tell(client, figures, shutdown).await;
-    }
+) {
+    let Some(certificate) = certificate else { return };
+    let part = address.map_or_else(|| "web server".to_owned(), |address| address.to_string());
+    let figures = move || {
+        let left_s = certificate.ends_s().map(|ends_s| ends_s.saturating_sub(now_us() / 1_000_000).max(0) as f64);
+        OwnFigures::of(&part, [(OwnFigure::CertificateEndsIn, left_s)])
+    };
+    own_figures::tell(client, figures, shutdown).await;
 }
 
-/// Follows what the other parts say of themselves.
-async fn watch_reports(shared: AppState, client: async_nats::Client, shutdown: CancellationToken) {
+/// Follows what the other parts say of themselves, and says how this one does.
+async fn watch_reports(
+    shared: AppState,
+    address: Option<SocketAddr>,
+    client: async_nats::Client,
+    shutdown: CancellationToken,
+) {
     tokio::join!(
         live::watch_ingestors(client.clone(), &shared.ingestors, shutdown.clone()),
         live::watch_arrivals(client.clone(), &shared.arrivals, shutdown.clone()),
-        live::watch_admission(client.clone(), &shared.admission, shutdown.clone())
+        live::watch_admission(client.clone(), &shared.admission, shutdown.clone()),
+        tell_certificate(shared.certificate.clone(), address, client.clone(), shutdown.clone())
     );
 }
 

@@ -230,11 +230,7 @@ async fn run_parts(
     let shared = (Arc::clone(&progress), audit_clock);
     let auditing = keep_audit(client.clone(), &settings, audited, shared, &stop);
     let streams = tokio::spawn(streams::keep(jetstream.clone(), settings.clone(), stop.clone()));
-    let telling = {
-        let (folder, partition) = (settings.history.clone(), settings.partition);
-        let figures = move || status::own_figures(&progress, partition, &folder);
-        tokio::spawn(own_figures::tell(client.clone(), figures, stop.clone()))
-    };
+    let telling = tokio::spawn(tell_figures(&client, &settings, progress, &stop));
 
     read_stream(
         (jetstream, Ticker::new(client, awaited)),
@@ -264,6 +260,18 @@ async fn run_parts(
     }
     let _ = tokio::join!(streams, alerts, telling);
     Ok(())
+}
+
+/// Tells the figures that rules about fleetps itself measure.
+fn tell_figures(
+    client: &Client,
+    settings: &IngestorSettings,
+    progress: Arc<Progress>,
+    stop: &CancellationToken,
+) -> impl Future<Output = ()> + use<> {
+    let (folder, partition) = (settings.history.clone(), settings.partition);
+    let figures = move || status::own_figures(&progress, partition, &folder);
+    own_figures::tell(client.clone(), figures, stop.clone())
 }
 
 /// The evaluation of alerts of this ingestor's partition.

@@ -1,7 +1,7 @@
 //! What is called like a text that somebody is typing: hosts, programs, users, units, and processes of the programs.
 //!
 //! Names come from what is counted of each host as its snapshots come, so an answer takes as long as there are names on hosts
-//! (some 20 ms for 10,000 hosts), and no snapshot is decoded for them. Of processes, the busiest of the best programs are
+//! (docs/measurements.md has figures), and no snapshot is decoded for them. Of processes, the busiest of the best programs are
 //! suggested: for these the snapshots of [`MAX_PROCESSES`] hosts are decoded. What only a command line says is left to the search.
 
 use std::{
