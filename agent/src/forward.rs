@@ -1,7 +1,7 @@
 //! Passes what the fleet asks about commands on to the control helper, and its answers back.
 //!
 //! The agent itself has no right to do anything, verifies nothing and remembers nothing: it carries lines from the broker to a
-//! socket. Where a command was passed on and the answer was lost, it stays silent. A host that pinned no control key does not listen. One with commands off says so, which costs nothing and spares a
+//! socket. Where an answer says that a command has ended, those who watch the host are shown it at once, and not with the next sample. Where a command was passed on and the answer was lost, it stays silent. A host that pinned no control key does not listen. One with commands off says so, which costs nothing and spares a
 //! person the guess why nobody answers.
 
 use std::{
@@ -21,7 +21,7 @@ use fleetps_nats::{
 use futures_util::StreamExt;
 use tokio::{sync::Semaphore, task::JoinSet};
 
-use crate::settings::CommandSettings;
+use crate::{remote::Remote, settings::CommandSettings};
 
 /// Questions that are passed on at once; those that wait for the outcome of a command are most of them.
 const AT_ONCE: usize = 16;
@@ -35,12 +35,13 @@ pub(crate) struct Forward {
     socket: Option<PathBuf>,
     /// For each question under way, whichever way it came.
     places: Arc<Semaphore>,
+    remote: Remote,
 }
 
 impl Forward {
-    pub(crate) fn new(settings: &CommandSettings) -> Self {
+    pub(crate) fn new(settings: &CommandSettings, remote: Remote) -> Self {
         let socket = settings.enabled.then(|| settings.socket.clone());
-        Self { socket, places: Arc::new(Semaphore::new(AT_ONCE)) }
+        Self { socket, places: Arc::new(Semaphore::new(AT_ONCE)), remote }
     }
 
     /// Hears what is asked of `host`, for as long as it is let.
@@ -89,7 +90,12 @@ impl Forward {
         let no_helper =
             |problem: String| refused(Reason::NoHelper, format!("{}: {problem}", socket.display()));
         let problem = match tokio::time::timeout(ANSWER_WITHIN, pass_on(socket, question)).await {
-            Ok(Ok(answer)) => return Some(answer),
+            Ok(Ok(answer)) => {
+                if says_an_end(&answer) {
+                    self.remote.refresh();
+                }
+                return Some(answer);
+            }
             Ok(Err(NotAnswered::NotConnected(error))) => return Some(no_helper(error.to_string())),
             Ok(Err(NotAnswered::Lost(error))) => error.to_string(),
             Err(_) => "it does not answer".to_owned(),
@@ -98,6 +104,11 @@ impl Forward {
         let may_be_executed = matches!(Ask::read(question), Ok(Ask::Run { .. }));
         (!may_be_executed).then(|| no_helper(problem))
     }
+}
+
+/// Whether an answer says that a command has ended: a process, or those of a unit, are another now.
+fn says_an_end(answer: &[u8]) -> bool {
+    matches!(Answer::read(answer), Ok(Answer::Stage(progress)) if progress.stage.is_final())
 }
 
 /// Why the helper has not answered.

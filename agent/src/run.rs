@@ -208,8 +208,8 @@ pub async fn run_commanded(
     settings.check()?;
     remote.check()?;
     commands.check()?;
-    let forward = Forward::new(&commands);
     let remote = Remote::new(host.clone(), settings, remote);
+    let forward = Forward::new(&commands, remote.clone());
     let mut link = Link::open(uplink.into(), &host, &remote, forward).await?;
     let (sharp_out, sharp) = watch::channel(Bytes::new());
     link.publish_sharp(&host, sharp);

@@ -20,6 +20,13 @@ use crate::{
 /// Sampling for those who watch takes at most a twentieth of a core: a host of 500 processes has a tenth of that every
 /// second, and one of 20,000 is sampled every few seconds.
 const SHARE_OF_A_CORE: u32 = 20;
+/// How soon after a command has ended those who watch are shown: the parent of a process that has ended takes note of it within a
+/// millisecond mostly, and until then it is listed as a zombie.
+const TAKEN_NOTE: Duration = Duration::from_millis(5);
+/// The shortest time between two passes for those who watch: in a shorter one, CPU percent would be counted in clock ticks of 10 ms.
+const BETWEEN_PASSES: Duration = Duration::from_millis(100);
+/// Passes after a command has ended: the second sees what the first came too early for.
+const REFRESHES: u32 = 2;
 /// The longest that a pass may take: nothing in it waits, and 20,000 processes take a second.
 const PASS_WITHIN: Duration = Duration::from_secs(60);
 
@@ -88,6 +95,11 @@ impl Schedule<'_> {
             match order {
                 Ok(Order::Sample(next)) => self.change(*next),
                 Ok(Order::Watch(wish)) => self.watch(wish),
+                Ok(Order::Refresh) => {
+                    if let Some(sharp) = &mut self.sharp {
+                        sharp.refresh();
+                    }
+                }
                 Ok(Order::Stop) | Err(RecvTimeoutError::Disconnected) => return,
                 Err(RecvTimeoutError::Timeout) if self.due > Instant::now() => self.sample_sharp(),
                 Err(RecvTimeoutError::Timeout) => {
@@ -170,6 +182,11 @@ struct Sharp {
     interval: Duration,
     due: Instant,
     until: Instant,
+    /// When the last pass began, and the shortest time from it to the next.
+    passed: Instant,
+    rests: Duration,
+    /// Passes that are still to come before their time.
+    refreshes: u32,
 }
 
 impl Sharp {
@@ -177,7 +194,19 @@ impl Sharp {
         let sampler = sampler.another().ok()?;
         let (packer, interval, now) = (Packer::new().ok()?, wish.interval(), Instant::now());
         let due = now + interval.min(FIRST_WAIT);
-        Some(Self { sampler, packer, wished: interval, interval, due, until: now })
+        let (passed, rests, refreshes) = (now, FIRST_WAIT, 0);
+        Some(Self { sampler, packer, wished: interval, interval, due, until: now, passed, rests, refreshes })
+    }
+
+    /// Samples soon, as far as it may cost that.
+    fn refresh(&mut self) {
+        self.refreshes = REFRESHES;
+        self.hasten();
+    }
+
+    fn hasten(&mut self) {
+        let soonest = (Instant::now() + TAKEN_NOTE).max(self.passed + self.rests);
+        self.due = self.due.min(soonest);
     }
 
     fn renew(&mut self, wish: Watch) {
@@ -205,6 +234,11 @@ impl Sharp {
         }
         self.interval = interval;
         self.due = next_due(self.due, self.interval, started.elapsed());
+        (self.passed, self.rests) = (started, affordable.max(BETWEEN_PASSES));
+        self.refreshes = self.refreshes.saturating_sub(1);
+        if self.refreshes > 0 {
+            self.hasten();
+        }
         packed.map(Bytes::from)
     }
 }

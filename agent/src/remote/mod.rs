@@ -50,6 +50,8 @@ pub(crate) enum Order {
     Sample(Box<Sampling>),
     /// To sample more often for a while.
     Watch(Watch),
+    /// To show those who watch soon what a command has changed.
+    Refresh,
     /// To end.
     Stop,
 }
@@ -175,6 +177,12 @@ impl Remote {
             }
             Err(error) => self.note(Err(error)),
         }
+    }
+
+    /// Something on this host has just changed that those who watch wait for.
+    pub(crate) fn refresh(&self) {
+        // The thread may have ended, and the program is about to.
+        let _ = self.state().orders.as_ref().map(|orders| orders.send(Order::Refresh));
     }
 
     fn note(&self, accepted: Result<(), NotBelieved>) {

@@ -252,6 +252,11 @@ impl Driver {
         self.write_surely(record, step, CommandRecord::enter).await;
     }
 
+    /// Cancels it with this step if it was not sent, however long the broker is away.
+    pub(super) async fn cancel(&self, record: &CommandRecord, step: Step) {
+        self.write_surely(record, step, CommandRecord::cancel).await;
+    }
+
     /// Ends it with this step, also where that is [`State::Unknown`], however long the broker is away.
     pub(super) async fn close(&self, record: &CommandRecord, step: Step) {
         self.write_surely(record, step, CommandRecord::close).await;

@@ -3,6 +3,9 @@
 //! A server says every two seconds that it runs. One that was not heard of for ten has ended.
 //! What it had not sent is cancelled; of the rest it is found out what became of it, and nothing is sent.
 //!
+//! A command of its own that it does not look after was left over as well: it was written down, or taken over, by a write whose answer
+//! was lost and that the broker had later than it was asked about.
+//!
 //! A server hears itself too. While it does not, the broker is away and nobody can be heard: no server counts as ended.
 
 use std::{
@@ -109,8 +112,8 @@ impl Open {
                 },
                 _ = look.tick() => {
                     let all = self.driver.store.all();
-                    for record in all.iter().filter(|record| !record.is_over && record.server != self.server) {
-                        if others.has_ended(&record.server, Instant::now()) {
+                    for record in all.iter().filter(|record| !record.is_over && !self.room.has(&record.id)) {
+                        if record.server == self.server || others.has_ended(&record.server, Instant::now()) {
                             self.adopt(record).await;
                         }
                     }
@@ -120,9 +123,9 @@ impl Open {
         }
     }
 
-    /// Looks after a command of a server that has ended.
+    /// Looks after a command that nobody looks after.
     async fn adopt(&self, record: &CommandRecord) {
-        let Some(place) = self.room.take_one_left(&record.who) else { return };
+        let Some(place) = self.room.take_one_left(&record.who, &record.id) else { return };
         let former = record.server.clone();
         let claim = |record: &mut CommandRecord| {
             let is_left = !record.is_over && record.server == former;
@@ -145,9 +148,11 @@ impl Open {
         self.in_background(async move {
             let _until_it_is_over = place;
             if record.state().is_unsent() {
-                let said = "It was not sent: the server that looked after it has ended.";
-                driver.enter_surely(&record, Step::now(State::Cancelled).saying(said)).await;
-            } else {
+                let said = "It was not sent: the server that looked after it has ended, or was away from the broker.";
+                driver.cancel(&record, Step::now(State::Cancelled).saying(said)).await;
+            }
+            // Sent before, or meanwhile: a server that was only not heard of goes on.
+            if !driver.is_over(&record.id) {
                 driver.settle(&record).await;
             }
         });

@@ -181,10 +181,10 @@ impl Open {
         if self.driver.key.is_none() {
             return Err(NotAsked::NoKey);
         }
-        let places = self.take_room(&order).inspect_err(|_| {
+        let records = self.records(&order)?;
+        let places = self.take_room(&order.who, &records).inspect_err(|_| {
             self.refused.fetch_add(1, Relaxed);
         })?;
-        let records = self.records(&order)?;
         let asked_as = records.first().map(|record| record.asked_as().clone()).ok_or(NotAsked::NotKnown)?;
         if let Err(error) = self.write(&records).await {
             self.withdraw(records, places);
@@ -201,9 +201,7 @@ impl Open {
         for id in ids {
             let said = format!("It was not sent: {by} cancelled it.");
             let step = Step::now(State::Cancelled).by(by).saying(said);
-            let cancel =
-                |record: &mut CommandRecord| record.state().is_unsent() && record.enter(step.clone());
-            if let Some(record) = self.store.change(id, cancel).await? {
+            if let Some(record) = self.store.change(id, |record| record.cancel(step.clone())).await? {
                 // The audit names who cancels, and not who asked.
                 self.driver.note(&CommandRecord { who: by.to_owned(), from, ..record }, &step);
                 cancelled += 1;
@@ -212,10 +210,10 @@ impl Open {
         Ok(cancelled)
     }
 
-    fn take_room(&self, order: &Order) -> Result<Vec<Place>, NotAsked> {
-        let count = order.targets.len();
-        let places = self.room.take(&order.who, count)?;
-        match self.store.len() + count > store::MAX_RECORDS {
+    fn take_room(&self, who: &str, records: &[CommandRecord]) -> Result<Vec<Place>, NotAsked> {
+        let ids: Vec<CommandId> = records.iter().map(|record| record.id.clone()).collect();
+        let places = self.room.take(who, &ids)?;
+        match self.store.len() + ids.len() > store::MAX_RECORDS {
             true => Err(NotAsked::Full),
             false => Ok(places),
         }
@@ -271,7 +269,7 @@ impl Open {
         self.in_background(async move {
             for (record, _place) in records.iter().zip(places) {
                 let said = "It was not sent: it could not be written down as a whole.";
-                driver.enter_surely(record, Step::now(State::Cancelled).saying(said)).await;
+                driver.cancel(record, Step::now(State::Cancelled).saying(said)).await;
             }
         });
     }

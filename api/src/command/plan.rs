@@ -91,6 +91,6 @@ impl Driver {
         let said = format!(
             "It was not sent: the plan was stopped after {failures} of its commands did not succeed."
         );
-        self.enter_surely(&record, Step::now(State::Cancelled).saying(said)).await;
+        self.cancel(&record, Step::now(State::Cancelled).saying(said)).await;
     }
 }

@@ -321,6 +321,12 @@ impl CommandRecord {
         true
     }
 
+    /// Cancels it, if it was not sent; whether it changed anything. What was sent meanwhile, by a server that counted as ended, may be
+    /// executed.
+    pub fn cancel(&mut self, step: Step) -> bool {
+        self.state().is_unsent() && self.enter(step)
+    }
+
     /// Takes the last step, also where that is [`State::Unknown`]; whether it changed anything.
     pub fn close(&mut self, step: Step) -> bool {
         if self.is_over {
@@ -466,6 +472,24 @@ pub(super) mod tests {
         }
         let old = serde_json::json!({"state": "cancelled", "at_us": 1});
         assert_eq!(serde_json::from_value::<Step>(old).unwrap().by, None, "of an earlier version");
+    }
+
+    #[test]
+    fn what_was_sent_is_not_cancelled() {
+        let cancelled = || Step::now(State::Cancelled).saying("The server has ended.");
+        for (states, is_cancelled) in [
+            (vec![], true),
+            (vec![State::Published], false),
+            (vec![State::Published, State::Unknown], false),
+            // Sent with a ticket that the host did not know, and not again yet.
+            (vec![State::Published, State::Asked], true),
+            (vec![State::Published, State::Done], false),
+        ] {
+            let mut record = record();
+            states.iter().for_each(|state| assert!(record.enter(Step::now(*state))));
+            assert_eq!(record.cancel(cancelled()), is_cancelled, "{states:?}");
+            assert_eq!(record.state() == State::Cancelled, is_cancelled);
+        }
     }
 
     #[test]

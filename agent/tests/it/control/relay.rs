@@ -9,11 +9,14 @@ use fleetps_agent::{
     settings::{CommandSettings, RemoteSettings},
 };
 use fleetps_nats::{
+    agent_settings::{Kind, Watch},
     command::{Answer, Ask, Reason, Signal, Stage},
+    now_us,
     server::{ManagedServer, Part},
+    snapshot::Decoder,
     subject,
 };
-use futures_util::FutureExt;
+use futures_util::{FutureExt, StreamExt};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
@@ -88,6 +91,46 @@ async fn a_process_is_signalled_over_the_broker_and_its_end_is_told_at_once() {
     std::fs::remove_file(&desk.socket).unwrap();
     let refused = asked(&fleet, &Ask::Ticket).await;
     assert!(matches!(refused, Answer::Refused { reason: Reason::NoHelper, .. }), "{refused:?}");
+    stop.cancel();
+    within(running).await.unwrap().unwrap();
+    within(server.stop()).await;
+}
+
+#[tokio::test]
+async fn those_who_watch_are_shown_that_a_signalled_process_is_gone_before_the_next_sample_is_due() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = start_server(folder.path()).await;
+    let _admission = admit(&server).await;
+    let desk = Desk::start(&own_processes());
+    let stop = CancellationToken::new();
+    let running = agent(&server, &desk, true, &stop);
+    let fleet = server.broker(Part::Api).connect("test").await.unwrap();
+    let mut sharp = fleet.subscribe(subject::sharp(&host())).await.unwrap();
+    let mut process = Running::sleeping();
+    let identity = process.identity();
+    let Answer::Ticket { ticket, .. } = asked(&fleet, &Ask::Ticket).await else { panic!("it is given") };
+    // Far longer than this test is patient: one sample at the beginning, and none after it.
+    let wish = serde_json::to_string(&Watch::new(Duration::from_secs(300), Duration::from_secs(60))).unwrap();
+    let wish = desk.key.sign(Kind::Watch, &host(), 0, wish).unwrap();
+    fleet.publish(subject::settings(&host()), wish.to_bytes().into()).await.unwrap();
+    let mut decoder = Decoder::new().unwrap();
+    let mut is_listed = async || {
+        let message = within(sharp.next()).await.unwrap();
+        let snapshot = decoder.decode(&message.payload, now_us()).unwrap();
+        snapshot.processes.iter().any(|process| process.pid == identity.pid)
+    };
+    assert!(is_listed().await);
+    let pid = process.pid();
+    // Its parent takes note of its end, as parents do.
+    let reaping = tokio::task::spawn_blocking(move || process.0.wait().map(drop));
+    let command = command(ticket, signal(Signal::Term, identity.clone()));
+    let first = asked(&fleet, &desk.sign(&command)).await;
+    if matches!(&first, Answer::Stage(progress) if !progress.stage.is_final()) {
+        asked(&fleet, &Ask::Wait { id: command.id.clone(), known: Some(Stage::Running) }).await;
+    }
+    within(reaping).await.unwrap().unwrap();
+    // One that began in the moment before may still have it.
+    assert!(!is_listed().await || !is_listed().await, "{pid}");
     stop.cancel();
     within(running).await.unwrap().unwrap();
     within(server.stop()).await;

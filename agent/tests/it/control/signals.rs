@@ -178,6 +178,9 @@ async fn a_process_that_does_not_end_is_said_to_be_still_there() {
     until("it is ready", || noted(&file, "ready") == 1).await;
     let stopped = desk.run(signal(Signal::Stop, process.identity())).await;
     assert_eq!((outcome(&stopped), stopped.gone), ((Stage::Done, None), None));
+    // Until it is, TERM would come first: of the signals that wait, the lowest number does.
+    let stat = format!("/proc/{}/stat", process.pid());
+    until("it is stopped", || std::fs::read_to_string(&stat).unwrap().contains(") T ")).await;
     let command = desk.command(signal(Signal::Term, process.identity())).await;
     let Answer::Stage(first) = desk.ask(&desk.sign(&command)).await else { panic!("it is believed") };
     assert!(matches!(first.stage, Stage::Accepted | Stage::Running), "{first:?}");

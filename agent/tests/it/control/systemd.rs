@@ -5,7 +5,7 @@ use std::{
     io::{BufRead, BufReader},
     process::{Child, Command, Stdio},
     sync::{Arc, Mutex},
-    time::Duration,
+    time::{Duration, SystemTime},
 };
 
 use futures_util::StreamExt;
@@ -98,13 +98,23 @@ pub struct Unit {
     pub main_pid: u32,
 }
 
+/// A job that the manager was told to do.
+#[allow(dead_code, reason = "the web server's tests read all of it")]
+#[derive(Debug, Clone)]
+pub struct Call {
+    /// As in "RestartUnit nginx.service replace".
+    pub what: String,
+    pub at: SystemTime,
+    /// What it did with it.
+    pub job: Job,
+}
+
 /// The manager, as the test sees it.
 #[derive(Debug)]
 pub struct Manager {
     pub units: Mutex<BTreeMap<String, Unit>>,
     pub job: Mutex<Job>,
-    /// What was called, as in "RestartUnit nginx.service replace".
-    pub calls: Mutex<Vec<String>>,
+    pub calls: Mutex<Vec<Call>>,
     /// A job that hangs has begun.
     pub begun: Notify,
     connection: Connection,
@@ -134,7 +144,7 @@ impl Manager {
 
     /// What was called of the manager, but for reading.
     pub fn called(&self) -> Vec<String> {
-        self.calls.lock().unwrap().clone()
+        self.calls.lock().unwrap().iter().map(|call| call.what.clone()).collect()
     }
 
     async fn answer_all(self: Arc<Self>, mut calls: MessageStream) {
@@ -193,8 +203,9 @@ impl Manager {
     async fn job(&self, call: &Message, member: &str) -> zbus::Result<()> {
         let (header, body) = (call.header(), call.body());
         let (unit, mode): (&str, &str) = body.deserialize()?;
-        self.calls.lock().unwrap().push(format!("{member} {unit} {mode}"));
         let (job, number) = (*self.job.lock().unwrap(), 4711);
+        let what = format!("{member} {unit} {mode}");
+        self.calls.lock().unwrap().push(Call { what, at: SystemTime::now(), job });
         if job == Job::Denied {
             let name = "org.freedesktop.DBus.Error.InteractiveAuthorizationRequired";
             return self.connection.reply_error(&header, name, &"Interactive authentication required.").await;
@@ -238,6 +249,8 @@ impl Manager {
             _ => {
                 unit.active = if fails { "failed" } else { "active" };
                 unit.invocation += 1;
+                // A unit without a main process gets none.
+                unit.main_pid += u32::from(unit.main_pid > 0);
             }
         }
     }

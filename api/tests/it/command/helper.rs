@@ -3,6 +3,7 @@
 use std::{
     collections::{HashMap, HashSet},
     sync::Arc,
+    time::{Duration, Instant},
 };
 
 use async_nats::Client;
@@ -45,6 +46,10 @@ pub struct Helper {
     pub writes: Vec<String>,
     /// How many questions are waited before that.
     pub runs_for: usize,
+    /// How long a command takes, where it is not told by questions; who asks is answered when it has ended.
+    pub takes: Option<Duration>,
+    /// When the last command was taken.
+    began: Instant,
 }
 
 impl Helper {
@@ -75,7 +80,9 @@ impl Helper {
     }
 
     fn execute(&mut self, command: Command) -> Answer {
-        let first = if self.runs_for == 0 { self.ends } else { Stage::Accepted };
+        self.began = Instant::now();
+        let is_over = self.runs_for == 0 && self.takes.is_none();
+        let first = if is_over { self.ends } else { Stage::Accepted };
         let mut progress = Progress::new(command.id.clone(), first);
         if first == Stage::Done
             && matches!(command.what, What::Signal { signal: Signal::Term | Signal::Kill, .. })
@@ -91,7 +98,9 @@ impl Helper {
         let Some(progress) = self.progress.get_mut(id) else {
             return Answer::refused(Reason::UnknownCommand, "");
         };
-        if !progress.stage.is_final() {
+        if self.takes.is_some_and(|takes| self.began.elapsed() >= takes) {
+            progress.stage = self.ends;
+        } else if self.takes.is_none() && !progress.stage.is_final() {
             self.runs_for = self.runs_for.saturating_sub(1);
             progress.stage = if self.runs_for == 0 { self.ends } else { Stage::Running };
             if self.runs_for == 0 {
@@ -99,6 +108,12 @@ impl Helper {
             }
         }
         Answer::Stage(progress.clone())
+    }
+
+    /// How long the answer is held back.
+    fn holds(&self, ask: &Ask) -> Duration {
+        let left = self.takes.map(|takes| takes.saturating_sub(self.began.elapsed()));
+        left.filter(|_| matches!(ask, Ask::Wait { .. })).unwrap_or_default()
     }
 }
 
@@ -130,6 +145,8 @@ impl FakeHost {
             ends: Stage::Done,
             writes: Vec::new(),
             runs_for: 2,
+            takes: None,
+            began: Instant::now(),
         };
         let helper = Arc::new(Mutex::new(helper));
         let usual: Director = Box::new(|_, _| Turn::Usual);
@@ -140,6 +157,8 @@ impl FakeHost {
         let listening = tokio::spawn(async move {
             while let Some(message) = questions.next().await {
                 let ask = Ask::read(&message.payload).unwrap();
+                let held = own.lock().holds(&ask);
+                tokio::time::sleep(held).await;
                 let answer = turn(&mut own.lock(), &mut directed.lock(), ask);
                 if let (Some(answer), Some(reply)) = (answer, message.reply) {
                     agent.publish(reply, answer.to_bytes().into()).await.unwrap();

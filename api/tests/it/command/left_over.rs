@@ -1,5 +1,6 @@
 //! A web server that is killed: another one finds out what became of its commands, and sends nothing.
 
+use fleetps_nats::{bucket::Bucket, command::CommandId};
 use serde_json::{Value, json};
 
 use super::{
@@ -45,6 +46,28 @@ async fn what_a_killed_server_had_sent_is_settled_by_another_and_what_it_had_not
     assert_eq!(states(&over["commands"][1]), ["waiting", "cancelled"]);
     assert!(last_words(&over["commands"][1]).contains("has ended"), "{over}");
     assert_eq!((host.executed().len(), host.count(is_run)), (1, 1));
+    scene.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_the_broker_has_of_a_server_that_does_not_know_of_it_is_not_left_open() {
+    let scene = Scene::start().await;
+    let (web, host) = (scene.web(true).await, scene.host("web-01").await);
+    web.knows("web-01");
+    let id = web.restart("web-01").await;
+    web.when_over(&id).await;
+    // As a write that the broker had after the server had given it up.
+    let bucket = Bucket::<Value>::open(&scene.client, "commands").await.unwrap();
+    let mut record = bucket.get(&id).await.unwrap().unwrap().value;
+    let late = CommandId::new().unwrap().to_string();
+    (record["id"], record["is_over"]) = (json!(late), json!(false));
+    record["steps"].as_array_mut().unwrap().truncate(1);
+    assert!(bucket.create(&late, &record).await.unwrap());
+    until("it is known", async || web.command(&late).await["id"] == late.as_str()).await;
+    let over = web.when_over(&late).await;
+    assert_eq!(states(&over["commands"][0]), ["asked", "cancelled"], "{over}");
+    assert!(last_words(&over["commands"][0]).contains("away from the broker"), "{over}");
+    assert_eq!(host.executed().len(), 1);
     scene.stop().await;
 }
 

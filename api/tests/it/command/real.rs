@@ -20,10 +20,10 @@ use crate::{
 };
 
 /// A program that runs until it is dropped.
-struct Program(Child);
+pub struct Program(Child);
 
 impl Program {
-    fn start(command: &mut Command) -> Self {
+    pub fn start(command: &mut Command) -> Self {
         Self(command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap())
     }
 
@@ -32,11 +32,11 @@ impl Program {
         Self::start(Command::new("sleep").arg("86400"))
     }
 
-    fn pid(&self) -> u32 {
+    pub fn pid(&self) -> u32 {
         self.0.id()
     }
 
-    fn has_ended(&mut self) -> bool {
+    pub fn has_ended(&mut self) -> bool {
         self.0.try_wait().unwrap().is_some()
     }
 }
@@ -58,40 +58,52 @@ struct RealHost {
 impl RealHost {
     /// Has `host` join, with these lines in `[control]`, and starts both programs.
     async fn start(scene: &Scene, host: &str, rules: &str) -> Self {
-        let folder = scene.folder.path().join(host);
-        join(scene, host, &folder).await;
-        let config = folder.join("agent.toml");
-        let socket = folder.join("socket");
-        let text = std::fs::read_to_string(&config).unwrap();
-        let socket_line = format!("socket = {socket:?}");
-        let text = [
-            ("enabled = false", "enabled = true"),
-            ("socket = \"/run/fleetps-control/socket\"", &socket_line),
-            ("signals = []", rules),
-            ("interval = \"10s\"", "interval = \"300ms\""),
-        ]
-        .into_iter()
-        .fold(text, |text, (usual, own)| {
-            assert!(text.contains(usual), "{usual}: {text}");
-            text.replacen(usual, own, 1)
-        });
-        std::fs::write(&config, text).unwrap();
-        let mut helper = Command::new(agent_program());
-        helper.env("DBUS_SYSTEM_BUS_ADDRESS", format!("unix:path={}", folder.join("no-bus").display()));
-        let helper = Program::start(helper.arg("--config").arg(&config).args(["control", "run"]));
-        let agent = Program::start(Command::new(agent_program()).arg("--config").arg(&config));
+        let config = join(scene, &scene.server.url(), host, &[("signals = []", rules)]).await;
+        let no_bus = format!("unix:path={}", config.with_file_name("no-bus").display());
+        let helper = Program::start(&mut helper(&config, &no_bus));
+        let agent = Program::start(&mut agent(&config));
         Self { config, _helper: helper, _agent: agent }
     }
 }
 
-async fn join(scene: &Scene, host: &str, folder: &Path) {
+/// The control helper of the host that is configured so, with this bus as the system's.
+pub fn helper(config: &Path, bus: &str) -> Command {
+    let mut helper = Command::new(agent_program());
+    helper.env("DBUS_SYSTEM_BUS_ADDRESS", bus).arg("--config").arg(config).args(["control", "run"]);
+    helper
+}
+
+/// Its agent.
+pub fn agent(config: &Path) -> Command {
+    let mut agent = Command::new(agent_program());
+    agent.arg("--config").arg(config);
+    agent
+}
+
+/// Has `host` join the broker at `url`, with commands on and these lines of its settings in the place of usual ones. Returns
+/// the file of settings.
+pub async fn join(scene: &Scene, url: &str, host: &str, more: &[(&str, &str)]) -> PathBuf {
+    let folder = scene.folder.path().join(host);
     let tokens = EnrolmentTokens::open(&scene.client).await.unwrap();
     let token = tokens.make(PATIENCE, 1, ["web".parse().unwrap()]).await.unwrap();
     let mut join = Command::new(agent_program());
-    join.args(["join", &scene.server.url(), "--token", &token, "--host", host, "--no-service", "--folder"]);
-    join.arg(folder);
+    join.args(["join", url, "--token", &token, "--host", host, "--no-service", "--folder"]).arg(&folder);
     let joined = blocking(move || join.output().unwrap()).await;
     assert!(joined.status.success(), "{}", String::from_utf8_lossy(&joined.stderr));
+    let config = folder.join("agent.toml");
+    let socket_line = format!("socket = {:?}", folder.join("socket"));
+    let usual = [
+        ("enabled = false", "enabled = true"),
+        ("socket = \"/run/fleetps-control/socket\"", &socket_line),
+        ("interval = \"10s\"", "interval = \"300ms\""),
+    ];
+    let text = std::fs::read_to_string(&config).unwrap();
+    let text = usual.iter().chain(more).fold(text, |text, (usual, own)| {
+        assert!(text.contains(usual), "{usual}: {text}");
+        text.replacen(usual, own, 1)
+    });
+    std::fs::write(&config, text).unwrap();
+    config
 }
 
 /// A line that lets the fleet signal the processes of whoever runs the tests.

@@ -13,6 +13,7 @@ use super::scene::{Agent, OF_HOST, Scene, agent_program};
 use crate::{
     command::real::own_processes,
     ingest::{blocking, until},
+    support::PATIENCE,
 };
 
 #[tokio::test(flavor = "multi_thread")]
@@ -58,8 +59,8 @@ async fn a_host_over_http_hears_of_settings_while_it_sends_nothing_and_a_recorde
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_host_over_http_takes_commands() {
-    let scene = Scene::start().await;
+async fn a_host_over_http_takes_commands_of_the_server_that_it_asks_and_of_another() {
+    let mut scene = Scene::start().await;
     drop(scene.agent("web-01", &format!("http://{}", scene.address), "").await);
     let folder = scene.folder.path().join("web-01");
     let config = folder.join("agent.toml");
@@ -67,6 +68,7 @@ async fn a_host_over_http_takes_commands() {
     let socket_line = format!("socket = {:?}", folder.join("socket"));
     let text = text
         .replacen("enabled = false", "enabled = true", 1)
+        .replacen("interval = \"10s\"", "interval = \"500ms\"", 1)
         .replacen("socket = \"/run/fleetps-control/socket\"", &socket_line, 1)
         .replacen("signals = []", &own_processes(), 1);
     assert!(text.contains(&socket_line) && text.contains(&own_processes()), "{text}");
@@ -74,8 +76,20 @@ async fn a_host_over_http_takes_commands() {
     let mut helper = Command::new(agent_program());
     let helper = helper.arg("--config").arg(&config).args(["control", "run"]).stderr(Stdio::null());
     let helper = Agent(helper.spawn().unwrap());
-    let mut victim = Agent(Command::new("sleep").arg("86400").spawn().unwrap());
     let agent = Agent::start(config);
+    end_a_process(&scene).await;
+    // The host's requests wait at the first server all the time.
+    let another = scene.ask_another().await;
+    end_a_process(&scene).await;
+    drop((agent, helper));
+    another.0.cancel();
+    tokio::time::timeout(PATIENCE, another.1).await.expect("the server goes on").unwrap();
+    scene.stop().await;
+}
+
+/// Has the host end a process, and waits until it has.
+async fn end_a_process(scene: &Scene) {
+    let mut victim = Agent(Command::new("sleep").arg("86400").spawn().unwrap());
     let (pid, mut identity) = (victim.0.id(), Value::Null);
     until("the process is sent", async || {
         let (_, found) = scene.json(&format!("/api/v1/hosts/web-01/processes?q=pid+%3D+{pid}")).await;
@@ -94,6 +108,4 @@ async fn a_host_over_http_takes_commands() {
     })
     .await;
     until("it has ended", async || victim.0.try_wait().unwrap().is_some()).await;
-    drop((agent, helper));
-    scene.stop().await;
 }

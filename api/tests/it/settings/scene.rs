@@ -78,6 +78,14 @@ impl Scene {
         (self.address, self.serving) = Self::serve(&self.server, &self.client, self.folder.path()).await;
     }
 
+    /// Starts a second web server, with a connection of its own, which is asked from now on. Hosts stay at the first.
+    pub async fn ask_another(&mut self) -> (CancellationToken, JoinHandle<()>) {
+        let client = self.server.broker(Part::Api).connect("another").await.unwrap();
+        let (address, serving) = Self::serve(&self.server, &client, self.folder.path()).await;
+        self.address = address;
+        serving
+    }
+
     pub async fn stop(self) {
         self.serving.0.cancel();
         tokio::time::timeout(PATIENCE, self.serving.1).await.expect("the server goes on").unwrap();
