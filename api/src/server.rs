@@ -201,7 +201,8 @@ async fn tell_certificate(
     let Some(certificate) = certificate else { return };
     let part = address.map_or_else(|| "web server".to_owned(), |address| address.to_string());
     let figures = move || {
-        let left_s = certificate.ends_s().map(|ends_s| ends_s.saturating_sub(now_us() / 1_000_000).max(0) as f64);
+        let left_s =
+            certificate.ends_s().map(|ends_s| ends_s.saturating_sub(now_us() / 1_000_000).max(0) as f64);
         OwnFigures::of(&part, [(OwnFigure::CertificateEndsIn, left_s)])
     };
     own_figures::tell(client, figures, shutdown).await;
