@@ -1,6 +1,6 @@
 //! Runs the web server: what it follows, the listener, and the end.
 
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
 use anyhow::Context;
 use fleetps_ingestor::{IngestorSettings, sql::SqlClient};
@@ -142,8 +142,12 @@ pub async fn run(
     let control = control.follow(client.clone(), control_key, shared.groups.clone(), shutdown.clone());
     let groups = tokio::spawn(async { tokio::join!(groups, host_keys, control, commands) });
     let absence = tokio::spawn(shared.absence.clone().watch(client.clone(), shutdown.clone()));
-    let address = doors.pages.local_addr().ok();
-    let reports = tokio::spawn(watch_reports(shared.clone(), address, client.clone(), shutdown.clone()));
+    let reports = tokio::spawn(watch_reports(
+        shared.clone(),
+        doors.pages.local_addr(),
+        client.clone(),
+        shutdown.clone(),
+    ));
     let (watched, fleet) = (shared.control.clone(), Arc::clone(&shared.fleet));
     let sharpening = watching::sharpen(client.clone(), watched, fleet, host_bytes_per_s, shutdown.clone());
     let sharpening = tokio::spawn(sharpening);
@@ -211,7 +215,7 @@ async fn tell_certificate(
 /// Follows what the other parts say of themselves, and says how this one does.
 async fn watch_reports(
     shared: AppState,
-    address: Option<SocketAddr>,
+    address: io::Result<SocketAddr>,
     client: async_nats::Client,
     shutdown: CancellationToken,
 ) {
@@ -219,7 +223,7 @@ async fn watch_reports(
         live::watch_ingestors(client.clone(), &shared.ingestors, shutdown.clone()),
         live::watch_arrivals(client.clone(), &shared.arrivals, shutdown.clone()),
         live::watch_admission(client.clone(), &shared.admission, shutdown.clone()),
-        tell_certificate(shared.certificate.clone(), address, client.clone(), shutdown.clone())
+        tell_certificate(shared.certificate.clone(), address.ok(), client.clone(), shutdown.clone())
     );
 }
 
