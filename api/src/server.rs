@@ -1,6 +1,6 @@
 //! Runs the web server: what it follows, the listener, and the end.
 
-use std::{io, net::SocketAddr, sync::Arc, time::Duration};
+use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use anyhow::Context;
 use fleetps_ingestor::{IngestorSettings, sql::SqlClient};
@@ -142,12 +142,7 @@ pub async fn run(
     let control = control.follow(client.clone(), control_key, shared.groups.clone(), shutdown.clone());
     let groups = tokio::spawn(async { tokio::join!(groups, host_keys, control, commands) });
     let absence = tokio::spawn(shared.absence.clone().watch(client.clone(), shutdown.clone()));
-    let reports = tokio::spawn(watch_reports(
-        shared.clone(),
-        doors.pages.local_addr(),
-        client.clone(),
-        shutdown.clone(),
-    ));
+    let reports = tokio::spawn(watch_reports(shared.clone(), &doors, client.clone(), shutdown.clone()));
     let (watched, fleet) = (shared.control.clone(), Arc::clone(&shared.fleet));
     let sharpening = watching::sharpen(client.clone(), watched, fleet, host_bytes_per_s, shutdown.clone());
     let sharpening = tokio::spawn(sharpening);
@@ -213,18 +208,21 @@ async fn tell_certificate(
 }
 
 /// Follows what the other parts say of themselves, and says how this one does.
-async fn watch_reports(
+fn watch_reports(
     shared: AppState,
-    address: io::Result<SocketAddr>,
+    doors: &Doors,
     client: async_nats::Client,
     shutdown: CancellationToken,
-) {
-    tokio::join!(
-        live::watch_ingestors(client.clone(), &shared.ingestors, shutdown.clone()),
-        live::watch_arrivals(client.clone(), &shared.arrivals, shutdown.clone()),
-        live::watch_admission(client.clone(), &shared.admission, shutdown.clone()),
-        tell_certificate(shared.certificate.clone(), address.ok(), client.clone(), shutdown.clone())
-    );
+) -> impl Future<Output = ()> + use<> {
+    let address = doors.pages.local_addr().ok();
+    async move {
+        tokio::join!(
+            live::watch_ingestors(client.clone(), &shared.ingestors, shutdown.clone()),
+            live::watch_arrivals(client.clone(), &shared.arrivals, shutdown.clone()),
+            live::watch_admission(client.clone(), &shared.admission, shutdown.clone()),
+            tell_certificate(shared.certificate.clone(), address, client.clone(), shutdown.clone())
+        );
+    }
 }
 
 /// Removes what has ended from the records of people.
