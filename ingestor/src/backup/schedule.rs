@@ -32,7 +32,7 @@ impl BackupFolder {
         self.complete().into_iter().next_back()
     }
 
-    /// Takes a backup, and removes the oldest when there are more than `keep`. The other parameters are [`take`]'s.
+    /// Takes a backup, and removes the oldest when there are more than `keep`. The other parameters are [`super::take()`]'s.
     ///
     /// # Errors
     /// When something cannot be read or written; the backups that were there stay.
