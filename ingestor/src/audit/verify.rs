@@ -220,8 +220,11 @@ impl Walk {
         const PLACE: &str = "the broker's stream";
         let Some(first) = stream.first() else { return Ok(()) };
         let sealed = self.verified.chains.last().map_or(0, |chain| chain.last.sequence);
+        let known = self.hashes.get(&first.sequence);
+        // A gap before which the broker has nothing left goes on behind what is sealed.
+        let goes_on = first.entry.action == GAP && known.is_none() && first.sequence > sealed;
         // Nothing is sealed, or the stream was recreated since.
-        if sealed == 0 || (first.previous == NO_HASH && self.hashes.get(&1) != Some(&first.hash)) {
+        if sealed == 0 || (first.previous == NO_HASH && known != Some(&first.hash) && !goes_on) {
             self.begin(None, first.sequence);
         }
         for entry in stream {

@@ -107,8 +107,14 @@ async fn entries_that_the_broker_lost_are_a_gap_that_is_told_and_the_chain_holds
         assert_eq!((verified.entries, verified.on_the_broker, verified.chains.len()), (4, on_the_broker, 1));
         assert_eq!(verified.gaps, [(1, 1), (4, 4)]);
     }
-    // The same without a word about it is an entry that was removed.
+    // Where the broker has nothing left of what is sealed, its first entry says so.
     let first = Chained::new(&Link::before_the_first(), entry(1));
+    let gap = stream[0].entry.clone();
+    let lost = Chained::new(&Link { sequence: 9, hash: String::new() }, gap);
+    let verified = verify(&fixture.history(), &[lost.clone(), Chained::new(&lost.link(), entry(2))]).unwrap();
+    assert_eq!((verified.entries, verified.on_the_broker, verified.chains.len()), (6, 2, 1));
+    assert_eq!(verified.gaps, [(1, 1), (4, 4), (7, 9)]);
+    // The same without a word about it is an entry that was removed.
     let silent = [first.clone(), Chained::new(&Link { sequence: 2, hash: first.hash.clone() }, entry(3))];
     let removed = verify(tempfile::tempdir().unwrap().path(), &silent);
     assert!(matches!(removed, Err(Break::Missing { first: 2, last: 2, .. })), "{removed:?}");
