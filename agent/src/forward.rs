@@ -1,8 +1,9 @@
 //! Passes what the fleet asks about commands on to the control helper, and its answers back.
 //!
 //! The agent itself has no right to do anything, verifies nothing and remembers nothing: it carries lines from the broker to a
-//! socket. Where an answer says that a command has ended, those who watch the host are shown it at once, and not with the next sample. Where a command was passed on and the answer was lost, it stays silent. A host that pinned no control key does not listen. One with commands off says so, which costs nothing and spares a
-//! person the guess why nobody answers.
+//! socket. Where an answer says that a command has ended, those who watch the host are shown it at once, and not with the next
+//! sample. Where a command was passed on and the answer was lost, it stays silent. A host that pinned no control key does not
+//! listen. One with commands off says so, which costs nothing and spares a person the guess why nobody answers.
 
 use std::{
     io,

@@ -240,20 +240,7 @@ impl RulePage {
         };
         let may_change = scoped.may_change_rules(rule.groups());
         let counts = scoped.alert_counts(&rule.id);
-        let tabs = Tabs { current: "Rules" };
-        let (rule, problem, tried) = (Some(rule), None, None);
-        Self {
-            layout,
-            tabs,
-            is_new: false,
-            form,
-            rule,
-            problem,
-            asks_removal: false,
-            may_change,
-            counts,
-            tried,
-        }
+        Self { rule: Some(rule), may_change, counts, ..edited(layout, form, false, None, None) }
     }
 
     /// Where a saved rule can be removed, the word for that.
@@ -280,21 +267,7 @@ pub async fn new_rule(
     let id = proposed_id(&sentence, &rules.iter().map(|rule| rule.id.as_str()).collect());
     let form = RuleForm { id, sentence, groups, enabled: true, ..RuleForm::default() };
     let may_change = scoped.may_change_some_rules();
-    let tabs = Tabs { current: "Rules" };
-    let (rule, problem, counts, tried) = (None, None, (0, 0), None);
-    let asks_removal = false;
-    page::render(&RulePage {
-        layout,
-        tabs,
-        is_new: true,
-        form,
-        rule,
-        problem,
-        asks_removal,
-        may_change,
-        counts,
-        tried,
-    })
+    page::render(&RulePage { may_change, ..edited(layout, form, true, None, None) })
 }
 
 /// The page of one rule.

@@ -1,6 +1,6 @@
 //! The table of restart loops: those that go on now first, each with how often it was started and how long its lives are.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use fleetps_ingestor::history::{Event, EventKind};
 
@@ -43,18 +43,22 @@ pub struct UntilNow {
 impl UntilNow {
     /// From the starts and exits of its program on its host since it began, the newest first; not `is_whole` where there are more.
     pub fn of(event: &Event, starts_and_exits: &[Event], is_whole: bool) -> Self {
-        let unit = event.program.as_ref().and_then(|program| program.unit.as_deref());
-        let of_unit =
-            |other: &&Event| other.program.as_ref().and_then(|program| program.unit.as_deref()) == unit;
-        let of_loop =
-            |kind: EventKind| starts_and_exits.iter().filter(move |it| it.kind == kind).filter(of_unit);
-        let mut lives_ms: Vec<i64> = of_loop(EventKind::Exited).filter_map(|exit| exit.length_ms).collect();
+        let of = |kind: EventKind| starts_and_exits.iter().filter(move |it| it.kind == kind);
+        let starts: Vec<&Event> =
+            of(EventKind::Started).filter(|it| it.supervisor == event.supervisor).collect();
+        // An exit does not say what had started the process.
+        let key = |it: &Event| {
+            it.process.as_ref().map(|process| (process.boot_id.clone(), process.pid, process.start))
+        };
+        let started: HashSet<_> = starts.iter().filter_map(|it| key(it)).collect();
+        let exits = of(EventKind::Exited).filter(|it| key(it).is_some_and(|key| started.contains(&key)));
+        let mut lives_ms: Vec<i64> = exits.filter_map(|exit| exit.length_ms).collect();
         lives_ms.sort_unstable();
         let told = u64::from(event.lives.unwrap_or_default());
         Self {
-            starts: (of_loop(EventKind::Started).count() as u64).max(told),
+            starts: (starts.len() as u64).max(told),
             is_more: !is_whole,
-            last_us: of_loop(EventKind::Started).map(|start| start.at_us).max(),
+            last_us: starts.iter().map(|start| start.at_us).max(),
             median_life_ms: lives_ms.get(lives_ms.len() / 2).copied(),
         }
     }
@@ -218,17 +222,24 @@ mod tests {
     #[test]
     fn a_loop_that_goes_on_says_what_it_did_until_now() {
         let loops = [event("restart_loop", "web-2", 700, 650)];
-        let meanwhile: Vec<Event> = (0..120)
-            .map(|number| {
-                let kind = if number % 2 == 0 { "started" } else { "exited" };
-                event(kind, "web-2", 9_000_000 - number, 0)
-            })
+        // Each life is 4 s, as its exit says; exits name no supervisor, and another program of the name has one of its own.
+        let process =
+            |pid: u32| serde_json::json!({"boot_id": "b", "pid": pid, "start": 1, "started_at_us": 1});
+        let of = |kind: &str, pid: u32, supervisor: Option<&str>| {
+            let mut event = event(kind, "web-2", 9_000_000 - i64::from(pid), 0);
+            event.process = serde_json::from_value(process(pid)).unwrap();
+            (event.supervisor, event.length_ms) = (supervisor.map(str::to_owned), Some(4_000));
+            event
+        };
+        let meanwhile: Vec<Event> = (0..60)
+            .flat_map(|pid| [of("started", pid, Some("app.service")), of("exited", pid, None)])
+            .chain((100..170).map(|pid| of("started", pid, Some("other.service"))))
             .collect();
         let until_now = UntilNow::of(&loops[0], &meanwhile, true);
         let by_name = HashMap::from([(name_of(going_on(&loops)[0]), until_now)]);
         let table = table(&loops, &by_name, true, true);
         let shown: Vec<&str> = table.rows[0].cells.iter().map(|cell| cell.text.as_str()).collect();
-        assert_eq!((shown[4], shown[5], shown[7]), ("60", "7 s", display::time(9_000_000).as_str()));
+        assert_eq!((shown[4], shown[5], shown[7]), ("60", "4 s", display::time(9_000_000).as_str()));
         let cut = UntilNow::of(&loops[0], &meanwhile[..20], false);
         assert_eq!((cut.starts, cut.is_more), (53, true), "never less than it began with");
     }

@@ -117,7 +117,7 @@ static BUILT_IN: [BuiltIn; 17] = [
         id: "fleetps-disk-full",
         severity: Severity::Critical,
         sentence: "history_disk > 95% clear 93% for 5m",
-        note: "Soon nothing can be stored. Make room on the disk of the history, or keep less: [history] max_size, keep_samples, keep_minutes.",
+        note: "Soon nothing can be stored. Make room on the disk of the history, or keep less: max_history_bytes, keep_samples and keep_minutes in the section history of the settings.",
     },
     BuiltIn {
         id: "fleetps-merges-behind",

@@ -116,7 +116,7 @@ impl Audit {
     /// done.
     pub async fn record(&self, entry: AuditEntry) -> Result<u64, AuditError> {
         let entry = entry.within_limits();
-        let mut end = self.end.lock().await;
+        let (mut end, mut tried) = (self.end.lock().await, None);
         for _ in 0..MAX_ATTEMPTS {
             let last = match end.take() {
                 Some(last) => last,
@@ -129,12 +129,14 @@ impl Audit {
                     return Ok(next.sequence);
                 }
                 Err(error) if error.kind() == PublishErrorKind::WrongLastSequence => {
-                    if let Some(gap) = self.lost_end(&last).await? {
-                        // Where somebody else was faster, the next round sees it.
+                    // Whoever was faster has left another last entry by the next round.
+                    let is_stuck = tried.as_ref() == Some(&last);
+                    if is_stuck && let Some(gap) = self.lost_end(&last).await? {
                         let before = Link { sequence: gap.sequence - 1, hash: gap.previous.clone() };
                         *end = self.append(&before, &gap).await.ok().map(|()| gap.link());
                         continue;
                     }
+                    tried = Some(last);
                     tokio::time::sleep(Duration::from_millis(fastrand::u64(0..=MAX_WAIT_MS))).await;
                 }
                 Err(error) => return Err(AuditError::Append(error)),
@@ -190,7 +192,7 @@ impl Audit {
         let stream = self.jetstream.get_stream(STREAM).await;
         let stream = stream.map_err(|source| StreamError::Get { name: STREAM, source })?;
         let end = stream.cached_info().state.last_sequence;
-        let is_lost = end > last.sequence && self.last().await? == *last && self.read(end).await?.is_empty();
+        let is_lost = end > last.sequence && self.read(end).await?.is_empty();
         Ok(is_lost.then(|| Chained::behind_gap(last, end)))
     }
 
