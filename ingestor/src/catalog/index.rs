@@ -197,6 +197,11 @@ impl SegmentIndex {
             }
         }
     }
+
+    /// Whether everything in it was captured within `span`.
+    pub(crate) fn is_within(&self, span: Span) -> bool {
+        self.times.iter().all(|(first_us, last_us)| *first_us >= span.from_us && *last_us < span.to_us)
+    }
 }
 
 /// Times, both ends included, joined where they have a moment in common; in order.

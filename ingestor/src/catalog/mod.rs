@@ -32,4 +32,6 @@ pub(crate) use selection::{Newest, may_hold, newest};
 pub(crate) use state::quarantine_file;
 pub(crate) use unreadable::{UnreadableSegments, read_again};
 pub use views::attach_sql;
-pub(crate) use views::{Rows, Tables, attach_empty, attach_one, columns_of_latest, relation, views_sql};
+pub(crate) use views::{
+    Narrow, Rows, Tables, attach_empty, attach_one, columns_of_latest, relation, views_sql,
+};

@@ -80,6 +80,7 @@ pub(super) struct TopMacroSql {
 impl TopMacroSql {
     /// How much a counter grew from its column `first` to its column `last`.
     fn growth(first: &str, last: &str) -> String {
-        rate::sql_growth_within(first, last, "process.started_at >= from_time::TIMESTAMP")
+        let (first, last) = (format!("min({first})"), format!("max({last})"));
+        rate::sql_growth_within(&first, &last, "any_value(process.started_at >= from_time::TIMESTAMP)")
     }
 }

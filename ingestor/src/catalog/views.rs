@@ -105,9 +105,37 @@ pub(crate) enum Rows<'a> {
     SpansByFile,
     /// Rows of `process_span` with a snapshot from one time until before another.
     SpansBetween(&'a str, &'a str),
-    /// Rows of `process_sample` captured at the times in a relation (host, captured_at); and the first and the last of
-    /// these times, if they are known.
-    SamplesAt(&'a str, Option<(&'a str, &'a str)>),
+    /// Rows of `process_sample` captured at the times in a relation (host, captured_at).
+    SamplesAt(&'a str, Narrow<'a>),
+}
+
+/// What is known of the samples that are asked for, so that fewer are looked at.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Narrow<'a> {
+    /// The first and the last time.
+    pub(crate) times: Option<(&'a str, &'a str)>,
+    /// A relation of the processes (host, boot_id, pid, start_ticks).
+    pub(crate) processes: Option<&'a str>,
+}
+
+impl Narrow<'_> {
+    /// Those of all `spans` that it leaves.
+    fn spans(&self, spans: &str, tables: &[Tables]) -> String {
+        let at_times = self.times.map(|(first, last)| {
+            format!("WHERE last_captured_at >= {first} AND first_captured_at <= {last}")
+        });
+        let at_times = at_times.unwrap_or_default();
+        let Some(processes) = self.processes else { return format!("(FROM {spans} {at_times})") };
+        let of_processes =
+            format!("SEMI JOIN {processes} USING (host, boot_id, pid, start_ticks) {at_times}");
+        // A row has thirty columns. The place of a row is found by a few of them, and DuckDB then reads no others.
+        let only = |Tables { catalog, .. }: &Tables| {
+            let (start, times) = (sql_read_start(), sql_read_times());
+            let places = format!("SELECT rowid AS place, *, {start}, {times} FROM {catalog}.process_span");
+            format!(" WHERE rowid IN (SELECT place FROM ({places}) {of_processes})")
+        };
+        format!("(FROM {} {of_processes})", union_of_files_where("process_span", tables, &only))
+    }
 }
 
 impl Rows<'_> {
@@ -141,12 +169,8 @@ impl Rows<'_> {
                 let (spans, wanted) = between(from, to);
                 render(&SpansBetweenSql { spans: &spans, wanted: &wanted, from, to })
             }
-            Self::SamplesAt(moments, bounds) => {
-                let spans = bounds.map_or(spans.clone(), |(first, last)| {
-                    format!(
-                        "(FROM {spans} WHERE last_captured_at >= {first} AND first_captured_at <= {last})"
-                    )
-                });
+            Self::SamplesAt(moments, narrow) => {
+                let spans = narrow.spans(&spans, tables);
                 render(&SamplesAtSql { spans: &spans, captures: &captures, moments })
             }
         }
@@ -182,7 +206,7 @@ pub(crate) fn views_sql(tables: &[Tables]) -> String {
     let statements = [
         render(&ProcessViewSql { processes: rows(Rows::Of("process")), history: history.clone() }),
         render(&ProcessHourViewSql { hours: rows(Rows::Of("process_hour")) }),
-        render(&ProcessesAtMacroSql { samples: rows(Rows::SamplesAt("latest", None)), history }),
+        render(&ProcessesAtMacroSql { samples: rows(Rows::SamplesAt("latest", Narrow::default())), history }),
         render(&TopMacroSql { spans: rows(between) }),
     ];
     sql + &statements.join("\n") + "\n"
@@ -227,7 +251,7 @@ fn union(table: &str, tables: &[Tables]) -> String {
     let rows = |tables: &Tables| rows_of(table, tables);
     let (packed, others): (Vec<&Tables>, Vec<&Tables>) =
         tables.iter().partition(|tables| tables.is_packed && packing(table).is_some());
-    let packed = packed_rows(table, packed.iter().map(|tables| (None, *tables)));
+    let packed = packed_rows(table, packed.iter().map(|tables| (None, *tables)), &all_rows);
     // Planning a query takes DuckDB half the time without the empty tables and matching columns by name.
     if !tables.is_empty() && tables.iter().all(|tables| tables.schema_version >= HOURS_SINCE_VERSION) {
         let all: Vec<String> = others.iter().copied().filter_map(rows).chain(packed.clone()).collect();
@@ -265,14 +289,20 @@ fn packing(table: &str) -> Option<(String, String)> {
 
 /// The query for all rows of a table of segments that are packed, each with its number if it has one as a column `file`. What is
 /// worked out is so over all of them: planned for each, that would be most of the work of a small question.
-fn packed_rows<'a>(table: &str, tables: impl Iterator<Item = (Option<usize>, &'a Tables)>) -> Option<String> {
+/// `only` says which rows of a table, behind its name.
+fn packed_rows<'a>(
+    table: &str,
+    tables: impl Iterator<Item = (Option<usize>, &'a Tables)>,
+    only: &dyn Fn(&Tables) -> String,
+) -> Option<String> {
     let (stored, worked_out) = packing(table)?;
     let mut file_column = "";
     let mut rows = Vec::new();
-    for (file, Tables { catalog, .. }) in tables {
+    for (file, tables) in tables {
+        let (catalog, only) = (&tables.catalog, only(tables));
         let number = file.map(|file| format!("{file} AS file, ")).unwrap_or_default();
         file_column = if file.is_some() { "file, " } else { "" };
-        rows.push(format!("SELECT {number}{stored} FROM {catalog}.{table}"));
+        rows.push(format!("SELECT {number}{stored} FROM {catalog}.{table}{only}"));
     }
     let columns = columns_of(table, SCHEMA_VERSION);
     let rows = Some(rows.join("\nUNION ALL ")).filter(|rows| !rows.is_empty())?;
@@ -281,6 +311,15 @@ fn packed_rows<'a>(table: &str, tables: impl Iterator<Item = (Option<usize>, &'a
 
 /// The same with a column `file`, which joins rows of one file; in brackets.
 fn union_of_files(table: &str, tables: &[Tables]) -> String {
+    union_of_files_where(table, tables, &all_rows)
+}
+
+fn all_rows(_: &Tables) -> String {
+    String::new()
+}
+
+/// The same, of files that are packed only some rows.
+fn union_of_files_where(table: &str, tables: &[Tables], only: &dyn Fn(&Tables) -> String) -> String {
     let empty = [Tables::of_catalog(EMPTY)];
     let tables = if tables.is_empty() { &empty } else { tables };
     let is_packed = |tables: &Tables| tables.is_packed && packing(table).is_some();
@@ -289,7 +328,7 @@ fn union_of_files(table: &str, tables: &[Tables]) -> String {
     let rows = others.into_iter().filter_map(|(file, tables)| {
         Some(format!("SELECT {file} AS file, * FROM ({})", rows_of(table, tables)?))
     });
-    let packed = packed_rows(table, packed.into_iter().map(|(file, tables)| (Some(file), tables)));
+    let packed = packed_rows(table, packed.into_iter().map(|(file, tables)| (Some(file), tables)), only);
     format!("({})", rows.chain(packed).collect::<Vec<_>>().join("\nUNION ALL "))
 }
 

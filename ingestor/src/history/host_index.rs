@@ -10,7 +10,7 @@ use std::{
     sync::Arc,
 };
 
-use fleetps_nats::HostName;
+use fleetps_nats::{HostName, model::staleness::silent_after_ms};
 
 use super::{Kept, Span, kept::kept};
 use crate::catalog::{HostNames, HostRange, HostRanges, SegmentIndex};
@@ -166,7 +166,8 @@ impl HostIndex {
         self.chosen(&chosen)
     }
 
-    /// The segments with the last two process tables of each host up to a moment.
+    /// The segments with the last two process tables of each host up to a moment. Where the last one lies too long before it
+    /// for the host not to be silent, or in the same segment as the one before it, that segment alone.
     pub(super) fn lately(&self, at_us: i64) -> Vec<&SegmentIndex> {
         let mut chosen = Chosen::default();
         self.hosts.values().for_each(|of_host| of_host.lately(at_us, &mut chosen));
@@ -240,20 +241,31 @@ impl SegmentsOfHost {
         chosen.add(self.all.iter().filter(is_after).min_by_key(|held| held.range.first_us));
     }
 
-    /// Those with the last two process tables up to a moment, and those that reach beyond it: where in them the last one lies
-    /// is unknown.
+    /// Those with the last two process tables up to a moment. Where clocks were set, also those that reach beyond it: where in
+    /// them the last one lies is unknown.
     fn lately(&self, at_us: i64, chosen: &mut Chosen) {
         let is_beyond = |held: &&Held| held.range.last_us > at_us;
         if self.is_ordered {
+            // The last has the last table, because it has one at or before the moment.
             let end = self.tables.partition_point(|held| held.range.first_us <= at_us);
             let before = self.tables.get(..end).unwrap_or_default();
-            let count = 2 + usize::from(before.last().as_ref().is_some_and(is_beyond));
+            let count = if before.last().is_some_and(|held| held.has_pair_at(at_us)) { 1 } else { 2 };
             return chosen.add(before.iter().rev().take(count));
         }
         let mut before: Vec<&Held> = self.tables.iter().filter(|held| held.range.first_us <= at_us).collect();
         before.sort_by_key(|held| std::cmp::Reverse(held.range.last_us));
         let beyond = before.iter().take_while(|held| is_beyond(held)).count();
         chosen.add(before.into_iter().take(beyond + 2));
+    }
+}
+
+impl Held {
+    /// Whether the last table at or before a moment is not the first here, if its host is not silent then. (One that came at
+    /// a shorter interval only later may have been heard longer before: then no rate is known of that one snapshot.)
+    fn has_pair_at(&self, at_us: i64) -> bool {
+        let HostRange { first_us, interval_ms, .. } = self.range;
+        let silent_after_ms = silent_after_ms(interval_ms, self.segment.resolution().spacing());
+        at_us.saturating_sub(first_us) > silent_after_ms.saturating_mul(1000)
     }
 }
 

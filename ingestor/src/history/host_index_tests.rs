@@ -38,7 +38,8 @@ fn segment(number: u64, at_us: i64, are_clocks_right: bool, rng: &mut Rng) -> Ar
         let off_us = if are_clocks_right { 0 } else { rng.i64(-40..40) };
         // Odd and even, so that no two segments have the same last time.
         let (first_us, last_us) = (at_us + off_us + rng.i64(0..4), at_us + off_us + rng.i64(4..10));
-        let all = HostRange { first_us, last_us, interval_ms: 10 };
+        // With none, every host is silent at once.
+        let all = HostRange { first_us, last_us, interval_ms: [0, 10][rng.usize(..2)] };
         let tables = (rng.u8(..3) > 0).then(|| HostRange { last_us: rng.i64(first_us..=last_us), ..all });
         HostRanges { all, tables }
     };
@@ -106,6 +107,16 @@ fn naive_lately(all: &Segments, at_us: i64) -> Vec<usize> {
             ranges(all, &host).into_iter().filter_map(|(place, ranges)| Some((place, ranges.tables?)));
         let mut before: Ranges = tables.filter(|(_, range)| range.first_us <= at_us).collect();
         before.sort_by_key(|(_, range)| Reverse(range.last_us));
+        let times: Vec<HostRange> = ranges(all, &host).into_iter().map(|(_, ranges)| ranges.all).collect();
+        if times.is_sorted_by(|before, next| before.last_us < next.first_us) {
+            let newest = before.first();
+            let is_enough = newest.is_some_and(|(place, range)| {
+                let is_fine = matches!(all[*place].name.level, Level::Fresh | Level::Hour);
+                at_us > range.first_us && range.interval_ms == 0 && is_fine
+            });
+            wanted.extend(before.into_iter().take(if is_enough { 1 } else { 2 }).map(|(place, _)| place));
+            continue;
+        }
         let beyond = before.iter().filter(|(_, range)| range.last_us > at_us).count();
         wanted.extend(before.into_iter().take(beyond + 2).map(|(place, _)| place));
     }

@@ -139,8 +139,8 @@ fn top(reading: &Reading<'_>, query: &TopQuery) -> Result<Top, HistoryError> {
     let (mut items, mut total, mut processes_ms) = (Vec::new(), 0, Some(0));
     while let Some(row) = rows.next()? {
         items.push(top_row(row)?);
-        total = row.get(12)?;
-        processes_ms = count(row, 13)?;
+        total = row.get("total")?;
+        processes_ms = count(row, "all_cpu_time_ms")?;
     }
     let lines = Listing { items, total, resolution: coarsest(&segments) };
     // Sums of whole hours are of another time than the samples of the machines.
@@ -171,10 +171,15 @@ fn machine_cpu_ms(
 #[derive(Template)]
 #[template(path = "history/top.sql")]
 struct TopSql {
+    /// The summed hours of segments that lie within the time, also where the time begins or ends within an hour.
+    whole_hour: String,
+    /// The hours of segments that reach beyond.
     process_hour: String,
     /// The hours of segments that have nothing else.
     rolled_up_hour: String,
-    /// The spans of segments without summed hours.
+    /// The spans of segments within the time without summed hours.
+    whole_span: String,
+    /// Of segments that reach beyond, and of which no whole hour is within, the spans within the time.
     span: String,
     /// The spans before the first whole hour.
     first_edge: String,
@@ -184,7 +189,9 @@ struct TopSql {
     programs: String,
     /// The condition of the host.
     of_host: &'static str,
-    /// The column that names a group.
+    /// The fact of a process that names its group; NULL where none does.
+    fact: &'static str,
+    /// What names a group.
     key: &'static str,
     /// Whether each process is a group.
     is_alone: bool,
@@ -202,6 +209,15 @@ struct MachineCpuSql<'a> {
 }
 
 impl TopSql {
+    /// The columns of a group of pieces.
+    fn summed_up() -> &'static str {
+        "min(cpu_time_first_ms) AS cpu_time_first_ms, max(cpu_time_last_ms) AS cpu_time_last_ms, \
+         max(resident_bytes_max) AS resident_bytes, \
+         min(read_bytes_first) AS read_bytes_first, max(read_bytes_last) AS read_bytes_last, \
+         min(written_bytes_first) AS written_bytes_first, max(written_bytes_last) AS written_bytes_last, \
+         sum(ended_children_cpu_ms) AS ended_children_cpu_ms"
+    }
+
     /// How much a counter grew from its column `first` to its column `last`.
     fn growth(first: &str, last: &str) -> String {
         rate::sql_growth_within(first, last, "is_new")
@@ -209,10 +225,8 @@ impl TopSql {
 
     /// How much a counter grew in a phase of a process: since the phase before; since the start where that is within the span.
     fn growth_of_phase(first: &str, last: &str) -> String {
-        format!(
-            "{last} - coalesce(lag({last} IGNORE NULLS) OVER life, \
-             if(started_at >= make_timestamp_ms($2::BIGINT), 0, {first}))"
-        )
+        let first = format!("coalesce(lag({last} IGNORE NULLS) OVER life, if(is_new, 0, {first}))");
+        format!("{last} - {first}")
     }
 }
 
@@ -220,20 +234,24 @@ fn sql(reading: &Reading<'_>, query: &TopQuery, segments: &[&SegmentIndex]) -> R
     let (host, inside) = (query.host.as_ref(), query.span.hours_inside());
     let (rolled_up, finer): (Vec<&SegmentIndex>, Vec<&SegmentIndex>) =
         segments.iter().partition(|segment| segment.resolution() == Resolution::Hours);
+    let (whole, cut): (Vec<&SegmentIndex>, Vec<&SegmentIndex>) =
+        finer.iter().partition(|segment| segment.is_within(query.span));
+    let (whole_summed, whole_sampled): (Vec<&SegmentIndex>, Vec<&SegmentIndex>) =
+        whole.iter().partition(|segment| segment.has_hours());
     let (summed, sampled): (Vec<&SegmentIndex>, Vec<&SegmentIndex>) =
-        finer.iter().partition(|segment| segment.has_hours() && inside.length_us() > 0);
+        cut.iter().partition(|segment| segment.has_hours() && inside.length_us() > 0);
     let edges = [Span { to_us: inside.from_us, ..query.span }, Span { from_us: inside.to_us, ..query.span }];
     let at_edge = |segment: &&SegmentIndex| {
         edges.iter().any(|edge| edge.length_us() > 0 && segment.overlaps(host, *edge))
     };
     let edge: Vec<&SegmentIndex> = summed.iter().copied().filter(at_edge).collect();
     // Only processes by themselves have an identity.
-    let (key, is_alone) = match query.group {
-        TopGroup::Process => ("facts.name", true),
-        TopGroup::Name => ("facts.name", false),
-        TopGroup::User => ("facts.user_name", false),
-        TopGroup::Unit => ("facts.unit", false),
-        TopGroup::Host => ("host", false),
+    let (fact, key, is_alone) = match query.group {
+        TopGroup::Process => ("name", "fact", true),
+        TopGroup::Name => ("name", "fact", false),
+        TopGroup::User => ("user_name", "fact", false),
+        TopGroup::Unit => ("unit", "fact", false),
+        TopGroup::Host => ("NULL::VARCHAR", "host", false),
     };
     let by = match query.by {
         TopBy::Cpu => "cpu_time_ms",
@@ -244,44 +262,46 @@ fn sql(reading: &Reading<'_>, query: &TopQuery, segments: &[&SegmentIndex]) -> R
     Ok(render(&TopSql {
         process_hour: reading.relation("process_hour", &summed)?,
         rolled_up_hour: reading.relation("process_hour", &rolled_up)?,
+        whole_hour: reading.relation("process_hour", &whole_summed)?,
+        whole_span: reading.relation("process_span", &whole_sampled)?,
         span: reading.rows(Rows::SpansBetween(&at("$2"), &at("$3")), &sampled)?,
         first_edge: reading.rows(Rows::SpansBetween(&at("$2"), &at("$4")), &edge)?,
         last_edge: reading.rows(Rows::SpansBetween(&at("$5"), &at("$3")), &edge)?,
         programs: reading.relation("process_history", segments)?,
         of_host: of_host(host),
+        fact,
         key,
         is_alone,
         by,
     }))
 }
 
-/// In the order of `top.sql`.
 fn top_row(row: &Row<'_>) -> duckdb::Result<TopRow> {
-    let host = row.get::<_, Option<String>>(1)?.and_then(|host| host.parse().ok());
+    let host = row.get::<_, Option<String>>("host")?.and_then(|host| host.parse().ok());
     let process = match host {
         Some(host) => Some(Identity {
             host,
-            boot_id: row.get(2)?,
-            pid: row.get(3)?,
-            start: row.get(4)?,
-            started_at_us: row.get(5)?,
+            boot_id: row.get("boot_id")?,
+            pid: row.get("pid")?,
+            start: row.get("start_ticks")?,
+            started_at_us: row.get("started_at_us")?,
         }),
         None => None,
     };
     Ok(TopRow {
-        key: row.get(0)?,
+        key: row.get("key")?,
         process,
-        hosts: row.get(6)?,
-        processes: row.get(7)?,
-        cpu_time_ms: count(row, 8)?,
-        peak_resident_bytes: count(row, 9)?,
-        read_bytes: count(row, 10)?,
-        written_bytes: count(row, 11)?,
+        hosts: row.get("hosts")?,
+        processes: row.get("processes")?,
+        cpu_time_ms: count(row, "cpu_time_ms")?,
+        peak_resident_bytes: count(row, "peak_resident_bytes")?,
+        read_bytes: count(row, "read_bytes")?,
+        written_bytes: count(row, "written_bytes")?,
     })
 }
 
 /// A sum, which may be beyond its type where a host makes counters up.
-fn count(row: &Row<'_>, column: usize) -> duckdb::Result<Option<u64>> {
+fn count(row: &Row<'_>, column: &str) -> duckdb::Result<Option<u64>> {
     let sum: Option<i128> = row.get(column)?;
     Ok(sum.map(|sum| u64::try_from(sum.max(0)).unwrap_or(u64::MAX)))
 }

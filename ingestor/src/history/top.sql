@@ -1,40 +1,28 @@
--- The use from $2 to $3, grouped; CPU time with that of children that ended and that no sample has shown; $1 is the host, or NULL for all. The whole hours inside, from $4 to $5, are read from
--- `process_hour` where that is filled; $6 to $7 are the hours around, for segments that have nothing else.
-WITH summed AS (
+-- The use from $2 to $3, grouped; CPU time with that of children that ended and that no sample has shown; $1 is the host, or
+-- NULL for all. Where `process_hour` is filled, it is read for what lies within: whole segments, and of others the whole
+-- hours, from $4 to $5; $6 to $7 are the hours around, for segments that have nothing else.
+WITH summed AS NOT MATERIALIZED (
+    -- Of segments within the time, all.
+    SELECT * FROM {{ whole_hour }}
+    UNION ALL BY NAME
     SELECT * FROM {{ process_hour }}
     WHERE hour >= make_timestamp_ms($4::BIGINT)::TIMESTAMP_MS AND hour < make_timestamp_ms($5::BIGINT)::TIMESTAMP_MS
     UNION ALL BY NAME
     SELECT * FROM {{ rolled_up_hour }}
     WHERE hour >= make_timestamp_ms($6::BIGINT)::TIMESTAMP_MS AND hour < make_timestamp_ms($7::BIGINT)::TIMESTAMP_MS
 ),
-sampled AS (
+sampled AS NOT MATERIALIZED (
+    SELECT * FROM {{ whole_span }}
+    UNION ALL BY NAME
     SELECT * FROM {{ span }}
-    UNION ALL
+    UNION ALL BY NAME
     -- For segments with hourly sums, the time before the first and after the last whole hour.
     SELECT * FROM {{ first_edge }}
-    UNION ALL
+    UNION ALL BY NAME
     SELECT * FROM {{ last_edge }}
 ),
-facts AS (
-    SELECT host, boot_id, pid, start_ticks, started_at, facts_since, last_seen,
-        struct_pack(name, user_name, unit) AS facts
-    FROM {{ programs }}
-    WHERE {{ of_host }}
-),
-program AS (
-    SELECT host, boot_id, pid, start_ticks, arg_max(facts, last_seen) AS facts,
-        arg_max(started_at, last_seen) AS started_at, min(hash(facts)) <> max(hash(facts)) AS has_changed
-    FROM facts
-    GROUP BY host, boot_id, pid, start_ticks
-),
--- What a process was, and since when, of those that called exec or took another user.
-change AS (
-    SELECT host, boot_id, pid, start_ticks, facts_since AS since, facts
-    FROM facts SEMI JOIN (FROM program WHERE has_changed) USING (host, boot_id, pid, start_ticks)
-    QUALIFY lag(facts) OVER (PARTITION BY host, boot_id, pid, start_ticks ORDER BY facts_since, last_seen)
-        IS DISTINCT FROM facts
-),
-piece AS (
+-- Read again for the few processes that changed: together they would not fit in memory.
+piece AS NOT MATERIALIZED (
     SELECT host, boot_id, pid, start_ticks, first_captured_at AS at, cpu_time_first_ms, cpu_time_last_ms,
         resident_bytes_max, read_bytes_first, read_bytes_last, written_bytes_first, written_bytes_last, ended_children_cpu_ms
     FROM summed
@@ -45,58 +33,74 @@ piece AS (
     FROM sampled
     WHERE {{ of_host }}
 ),
+fact AS NOT MATERIALIZED (
+    SELECT host, boot_id, pid, start_ticks, started_at, facts_since, last_seen, {{ fact }} AS fact
+    FROM {{ programs }}
+    WHERE {{ of_host }}
+),
+program AS (
+    SELECT host, boot_id, pid, start_ticks, any_value(fact) AS fact, min(hash(fact)) <> max(hash(fact)) AS has_changed,
+        -- Whether it started within the time, as its last row says.
+        max(epoch_us(last_seen) * 2 + if(started_at >= make_timestamp_ms($2::BIGINT), 1, 0)) % 2 = 1 AS is_new,
+        {% if is_alone %}epoch_us(arg_max(started_at, last_seen)){% else %}NULL::BIGINT{% endif %} AS started_at_us
+    FROM fact
+    GROUP BY host, boot_id, pid, start_ticks
+),
+-- What a process was, and since when, of those that called exec or took another user.
+change AS (
+    SELECT host, boot_id, pid, start_ticks, facts_since AS since, fact
+    FROM fact SEMI JOIN (FROM program WHERE has_changed) USING (host, boot_id, pid, start_ticks)
+    WINDOW life AS (PARTITION BY host, boot_id, pid, start_ticks ORDER BY facts_since, last_seen)
+    QUALIFY lag(fact) OVER life IS DISTINCT FROM fact OR row_number() OVER life = 1
+),
 -- Of a process that changed, what it used since goes to what it was then: what counters grew by since the time before.
 phase AS (
-    SELECT host, boot_id, pid, start_ticks, since, any_value(facts) AS facts, any_value(started_at) AS started_at,
-        min(cpu_time_first_ms) AS cpu_time_first_ms, max(cpu_time_last_ms) AS cpu_time_last_ms,
-        max(resident_bytes_max) AS resident_bytes,
-        min(read_bytes_first) AS read_bytes_first, max(read_bytes_last) AS read_bytes_last,
-        min(written_bytes_first) AS written_bytes_first, max(written_bytes_last) AS written_bytes_last,
-        sum(ended_children_cpu_ms) AS ended_children_cpu_ms
+    SELECT host, boot_id, pid, start_ticks, since, any_value(fact) AS fact, {{ Self::summed_up() }}
     FROM (
-        SELECT piece.*, since, facts
-        FROM piece ASOF JOIN change
+        SELECT piece.*, since, fact
+        -- ASOF sorts everything.
+        FROM (FROM piece SEMI JOIN change USING (host, boot_id, pid, start_ticks)) AS piece ASOF JOIN change
             ON piece.host = change.host AND piece.boot_id = change.boot_id AND piece.pid = change.pid
             AND piece.start_ticks = change.start_ticks AND piece.at >= change.since
     )
-    JOIN (SELECT host, boot_id, pid, start_ticks, started_at FROM program) USING (host, boot_id, pid, start_ticks)
     GROUP BY host, boot_id, pid, start_ticks, since
 ),
+-- Summed up before they are joined: processes are far fewer than their spans.
+life AS (
+    SELECT host, boot_id, pid, start_ticks, {{ Self::summed_up() }}
+    FROM piece
+    GROUP BY host, boot_id, pid, start_ticks
+),
 used AS (
-    SELECT host, boot_id, pid, start_ticks, any_value(started_at) AS started_at, false AS has_changed,
-        any_value(facts) AS facts,
-        {{ Self::growth("cpu_time_first_ms", "cpu_time_last_ms") }}
-            + coalesce(sum(ended_children_cpu_ms), 0) AS cpu_time_ms,
-        max(resident_bytes_max) AS resident_bytes,
+    SELECT host, boot_id, pid, start_ticks, started_at_us, false AS has_changed, fact,
+        {{ Self::growth("cpu_time_first_ms", "cpu_time_last_ms") }} + coalesce(ended_children_cpu_ms, 0) AS cpu_time_ms,
+        resident_bytes,
         {{ Self::growth("read_bytes_first", "read_bytes_last") }} AS read_bytes,
         {{ Self::growth("written_bytes_first", "written_bytes_last") }} AS written_bytes
-    FROM (
-        SELECT *, started_at >= make_timestamp_ms($2::BIGINT) AS is_new
-        FROM piece JOIN (FROM program WHERE NOT has_changed) USING (host, boot_id, pid, start_ticks)
-    )
-    GROUP BY host, boot_id, pid, start_ticks
+    FROM life JOIN (FROM program WHERE NOT has_changed) USING (host, boot_id, pid, start_ticks)
     UNION ALL
-    SELECT host, boot_id, pid, start_ticks, started_at, true, facts,
+    SELECT host, boot_id, pid, start_ticks, started_at_us, true, phase.fact,
         {{ Self::growth_of_phase("cpu_time_first_ms", "cpu_time_last_ms") }} + coalesce(ended_children_cpu_ms, 0),
         resident_bytes,
         {{ Self::growth_of_phase("read_bytes_first", "read_bytes_last") }},
         {{ Self::growth_of_phase("written_bytes_first", "written_bytes_last") }}
-    FROM phase
+    FROM phase JOIN program USING (host, boot_id, pid, start_ticks)
     WINDOW life AS (PARTITION BY host, boot_id, pid, start_ticks ORDER BY since)
 ),
 named AS (
     SELECT {{ key }} AS key,
         CASE WHEN {{ is_alone }}
-            THEN struct_pack(host, boot_id, pid, start_ticks, started_at_us := epoch_us(started_at)) END AS identity,
+            THEN struct_pack(host, boot_id, pid, start_ticks, started_at_us) END AS identity,
         CASE WHEN has_changed THEN struct_pack(host, boot_id, pid, start_ticks) END AS changed,
         host, cpu_time_ms, resident_bytes, read_bytes, written_bytes
     FROM used
 )
-SELECT key, identity.host, identity.boot_id, identity.pid, identity.start_ticks, identity.started_at_us,
-    count(DISTINCT host), count(*) FILTER (changed IS NULL) + count(DISTINCT changed),
-    sum(cpu_time_ms) AS cpu_time_ms, max(resident_bytes) AS peak_resident_bytes,
+SELECT key, identity.host AS host, identity.boot_id AS boot_id, identity.pid AS pid, identity.start_ticks AS start_ticks,
+    identity.started_at_us AS started_at_us, count(DISTINCT named.host) AS hosts,
+    count(*) FILTER (changed IS NULL) + count(DISTINCT changed) AS processes,
+    sum(cpu_time_ms) AS cpu_time_ms, max(resident_bytes)::HUGEINT AS peak_resident_bytes,
     sum(read_bytes) AS read_bytes, sum(written_bytes) AS written_bytes,
-    count(*) OVER (), sum(sum(cpu_time_ms)) OVER ()
+    count(*) OVER () AS total, sum(sum(cpu_time_ms)) OVER () AS all_cpu_time_ms
 FROM named
 GROUP BY key, identity
 ORDER BY {{ by }} DESC NULLS LAST, key, identity

@@ -33,12 +33,12 @@ pub fn sql_per_second(growth: &str, elapsed_ms: &str) -> String {
     format!("CASE WHEN {growth} >= 0 AND {elapsed_ms} > 0 THEN {growth} / ({elapsed_ms} / 1000) END")
 }
 
-/// How much of a counter a process used within a span, in SQL, over a group of its rows there: a BIGINT, or NULL.
+/// How much of a counter a process used within a span, in SQL: a BIGINT, or NULL.
 ///
-/// `first` and `last` are the counter's values at the ends of each row. Counters of one process only grow, so its smallest
-/// value is its first. `started_within` says whether the process started within the span: then the counter was zero.
+/// `first` and `last` are the counter's first and last value there: since counters of one process only grow, the smallest and
+/// the greatest. `started_within` says whether the process started within the span: then the counter was zero.
 pub fn sql_growth_within(first: &str, last: &str, started_within: &str) -> String {
-    format!("max({last}) - min(if({started_within}, 0, {first}))")
+    format!("{last} - if({started_within}, 0, {first})")
 }
 
 #[cfg(test)]

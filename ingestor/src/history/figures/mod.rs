@@ -34,7 +34,7 @@ use super::{
     reading::{Reading, coarsest},
 };
 use crate::{
-    catalog::{Rows, SegmentIndex},
+    catalog::{Narrow, Rows, SegmentIndex},
     segment::quote_text,
     template::render,
     time::at,
@@ -311,7 +311,8 @@ fn program_growth(asked: Asked<'_>, query: &ProgramQuery) -> Result<Figures, His
 }
 
 fn program_levels(asked: Asked<'_>, query: &ProgramQuery) -> Result<Figures, HistoryError> {
-    let samples = Rows::SamplesAt("moments", Some((&at("$4"), &at("$5"))));
+    let samples =
+        Rows::SamplesAt("moments", Narrow { times: Some((&at("$4"), &at("$5"))), ..Narrow::default() });
     let sql = render(&LevelsSql {
         host_sample: asked.relation("host_sample")?,
         samples: asked.reading.rows(samples, &asked.segments)?,

@@ -13,13 +13,13 @@ use fleetps_nats::{
 
 pub use self::memory::MemoryRow;
 pub use self::order::{FoundBy, FoundKey, FoundOrder};
-use self::templates::{MomentsSql, ProcessesSql};
+use self::templates::{FoundSql, MatchedSql, MomentsSql, ProcessesSql};
 use super::{
     History, HistoryError, Identity, Listing,
     reading::{Reading, coarsest},
 };
 use crate::{
-    catalog::{Rows, SegmentIndex},
+    catalog::{Narrow, Rows, SegmentIndex},
     fields::read,
     filter::{Filter, SqlCondition},
     template::render,
@@ -108,42 +108,85 @@ impl History {
         self.ask(|reading| {
             let (patterns, deadline) = (&reading.state.engine.patterns, reading.budget.deadline());
             condition.ask(patterns, deadline, |condition_text| {
-                find(reading, &condition, condition_text, at_us, (order, limit))
+                find(reading, filter, (&condition, condition_text), at_us, (order, limit))
             })
         })
     }
 }
 
+/// A search while it is answered, at the `moments` of this connection.
+struct Search<'a, 'b> {
+    reading: &'a Reading<'b>,
+    segments: Vec<&'b SegmentIndex>,
+    /// The first and the last of the moments, as SQL.
+    ends: (String, String),
+    /// What stands behind `ORDER BY`.
+    order: String,
+}
+
 fn find(
     reading: &Reading<'_>,
-    condition: &SqlCondition,
-    condition_text: &str,
+    filter: &Filter,
+    (condition, condition_text): (&SqlCondition, &str),
     at_us: i64,
     (order, limit): (FoundOrder, usize),
 ) -> Result<Searched, HistoryError> {
     let segments = reading.state.index.lately(at_us);
-    let resolution = coarsest(&segments);
-    let Some((first, last)) = find_moments(reading, &segments, at_us)? else {
-        let listing = Listing { total: 0, items: Vec::new(), resolution };
-        return Ok(Searched { listing, hosts: 0, omitted: Omitted::default() });
-    };
-    let sql = render(&ProcessesSql {
-        process_sample: &samples_at(reading, &segments, (&first, &last))?,
-        process_history: &reading.relation("process_history", &segments)?,
-        first: &first,
-        last: &last,
-        condition: condition_text,
-        order: &order.sql(),
-        limit,
-    });
-    let mut statement = reading.connection.prepare(&sql)?;
-    let rows = statement.query_map(params_from_iter(&condition.values), found)?;
-    let rows = rows.collect::<Result<Vec<_>, _>>()?;
-    let listing =
-        Listing { total: rows.first().map_or(0, |((total, _), _)| *total), resolution, items: Vec::new() };
-    let hosts = rows.first().map_or(0, |((_, hosts), _)| *hosts);
-    let items = rows.into_iter().filter_map(|(_, found)| found).collect();
-    Ok(Searched { listing: Listing { items, ..listing }, hosts, omitted: omitted(reading)? })
+    let listing = Listing { total: 0, items: Vec::new(), resolution: coarsest(&segments) };
+    let none = Searched { listing, hosts: 0, omitted: Omitted::default() };
+    let Some(ends) = find_moments(reading, &segments, at_us)? else { return Ok(none) };
+    let search = Search { reading, segments, ends, order: order.sql() };
+    let has_rates = filter.asks_for_rates() || order.asks_for_rates();
+    let (total, hosts) = search.match_all((condition, condition_text), limit, has_rates)?;
+    let items = if total > 0 { search.matched()? } else { Vec::new() };
+    Ok(Searched { listing: Listing { total, items, ..none.listing }, hosts, omitted: omitted(reading)? })
+}
+
+impl Search<'_, '_> {
+    /// Makes the table `matched`; how many processes were let through, on how many hosts.
+    fn match_all(
+        &self,
+        (condition, condition_text): (&SqlCondition, &str),
+        limit: usize,
+        has_rates: bool,
+    ) -> Result<(u64, u64), HistoryError> {
+        let now = "(FROM moments WHERE captured_at = now_at)";
+        let moments = if has_rates { "moments" } else { now };
+        let process_history = self.reading.relation("process_history", &self.segments)?;
+        let found = &self.found(moments, None, &process_history, has_rates)?;
+        let sql = render(&MatchedSql { found, condition: condition_text, order: &self.order, limit });
+        let connection = self.reading.connection;
+        connection.execute(&sql, params_from_iter(&condition.values))?;
+        let counts = "SELECT coalesce(any_value(total), 0)::UBIGINT, coalesce(any_value(hosts), 0)::UBIGINT FROM matched";
+        Ok(connection.query_row(counts, [], |row| Ok((row.get(0)?, row.get(1)?)))?)
+    }
+
+    /// The processes of the table `matched`, in order; and drops it.
+    fn matched(&self) -> Result<Vec<Found>, HistoryError> {
+        let history = self.reading.relation("process_history", &self.segments)?;
+        let history = format!("(FROM {history} SEMI JOIN matched USING (host, boot_id, pid, start_ticks))");
+        let found_sql = &self.found("moments", Some("matched"), &history, true)?;
+        let connection = self.reading.connection;
+        let mut statement =
+            connection.prepare(&render(&ProcessesSql { found: found_sql, order: &self.order }))?;
+        let rows = statement.query_map([], found)?.collect::<Result<Vec<_>, _>>()?;
+        connection.execute_batch("DROP TABLE matched")?;
+        Ok(rows.into_iter().flatten().collect())
+    }
+
+    /// The relation `found`, of all `processes` or of those in a table.
+    fn found(
+        &self,
+        moments: &str,
+        processes: Option<&str>,
+        process_history: &str,
+        has_rates: bool,
+    ) -> Result<String, HistoryError> {
+        let (first, last) = (self.ends.0.as_str(), self.ends.1.as_str());
+        let narrow = Narrow { times: Some((first, last)), processes };
+        let process_sample = &self.reading.rows(Rows::SamplesAt(moments, narrow), &self.segments)?;
+        Ok(render(&FoundSql { process_sample, process_history, first, last, has_rates }))
+    }
 }
 
 /// The samples of processes at `moments`, of which these are the first and the last.
@@ -152,7 +195,8 @@ fn samples_at(
     segments: &[&SegmentIndex],
     ends: (&str, &str),
 ) -> Result<String, HistoryError> {
-    reading.rows(Rows::SamplesAt("moments", Some(ends)), segments)
+    let narrow = Narrow { times: Some(ends), ..Narrow::default() };
+    reading.rows(Rows::SamplesAt("moments", narrow), segments)
 }
 
 /// What the hosts in the table `moments` omitted.
@@ -193,13 +237,11 @@ fn samples_with_spacing(reading: &Reading<'_>, segments: &[&SegmentIndex]) -> Re
     Ok(format!("({} UNION ALL BY NAME {})", of(Spacing::EverySample)?, of(Spacing::OneAMinute)?))
 }
 
-/// The number of all matches and of their hosts, and one match; absent if the row's host is not a host name, which only another program
-/// can have written.
-fn found(row: &Row<'_>) -> duckdb::Result<((u64, u64), Option<Found>)> {
-    let total = (row.get("total")?, row.get("hosts")?);
+/// One match; absent if the row's host is not a host name, which only another program can have written.
+fn found(row: &Row<'_>) -> duckdb::Result<Option<Found>> {
     let mut process = Process::default();
     read(row, PROCESS.iter().enumerate(), |place, value| process.set(place, value))?;
-    let Ok(host) = row.get::<_, String>("host")?.parse::<HostName>() else { return Ok((total, None)) };
+    let Ok(host) = row.get::<_, String>("host")?.parse::<HostName>() else { return Ok(None) };
     let boot_id: String = row.get("boot_id")?;
     let rate = |place: usize| row.get(PROCESS.get(place)?.rate?.column).ok().flatten();
     let found = Found {
@@ -210,5 +252,5 @@ fn found(row: &Row<'_>) -> duckdb::Result<((u64, u64), Option<Found>)> {
         memory_total_bytes: row.get("memory_total_bytes")?,
         rates: ProcessRates::of(rate),
     };
-    Ok((total, Some(found)))
+    Ok(Some(found))
 }

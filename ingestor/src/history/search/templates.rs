@@ -15,10 +15,10 @@ pub(super) struct MomentsSql<'a> {
     pub(super) samples: &'a str,
 }
 
-/// The processes at `moments` that a filter lets through.
+/// The processes at `moments` with what a filter may ask for, as a relation `found`.
 #[derive(Template)]
-#[template(path = "history/search/processes.sql")]
-pub(super) struct ProcessesSql<'a> {
+#[template(path = "history/search/found.sql")]
+pub(super) struct FoundSql<'a> {
     /// The samples at `moments`.
     pub(super) process_sample: &'a str,
     pub(super) process_history: &'a str,
@@ -26,6 +26,16 @@ pub(super) struct ProcessesSql<'a> {
     pub(super) first: &'a str,
     /// The last of `moments`, as SQL.
     pub(super) last: &'a str,
+    /// Whether it has the growth of counters, for which the samples before are read as well.
+    pub(super) has_rates: bool,
+}
+
+/// Makes the table `matched`.
+#[derive(Template)]
+#[template(path = "history/search/matched.sql")]
+pub(super) struct MatchedSql<'a> {
+    /// [`FoundSql`].
+    pub(super) found: &'a str,
     /// The condition of a filter, with `?` for each value that a person typed.
     pub(super) condition: &'a str,
     /// What stands behind `ORDER BY`.
@@ -33,7 +43,17 @@ pub(super) struct ProcessesSql<'a> {
     pub(super) limit: usize,
 }
 
-impl ProcessesSql<'_> {
+/// The processes in `matched`.
+#[derive(Template)]
+#[template(path = "history/search/processes.sql")]
+pub(super) struct ProcessesSql<'a> {
+    /// [`FoundSql`].
+    pub(super) found: &'a str,
+    /// What stands behind `ORDER BY`.
+    pub(super) order: &'a str,
+}
+
+impl FoundSql<'_> {
     /// The growth of each counter with a rate since the sample before.
     fn growths() -> String {
         of_rates(|counter, _| format!("{counter} - lag({counter}) OVER life AS {counter}_since"))
@@ -45,7 +65,9 @@ impl ProcessesSql<'_> {
             format!("{} AS {rate}", rate::sql_per_second(&format!("{counter}_since"), "elapsed_ms"))
         })
     }
+}
 
+impl ProcessesSql<'_> {
     /// The columns of the rates.
     fn rates() -> String {
         of_rates(|_, rate| rate.to_owned())

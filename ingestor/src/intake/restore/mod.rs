@@ -14,7 +14,7 @@ use fleetps_nats::{
 };
 
 use crate::{
-    catalog::{Rows, attach_empty, relation},
+    catalog::{Narrow, Rows, attach_empty, relation},
     events::{Detector, Event, EventKind, FORGET_AFTER_MS, KnownHost, LOOP_WINDOW_MS, StreamClock},
     fields,
     segment::{SegmentName, attach_segment, open_engine, verify_segment},
@@ -141,7 +141,7 @@ impl Restoring {
         appender.flush()?;
         drop(appender);
         let sql = LivesSql {
-            process_sample: &relation(Rows::SamplesAt("wanted", None), [name]),
+            process_sample: &relation(Rows::SamplesAt("wanted", Narrow::default()), [name]),
             process: &relation(Rows::Of("process"), [name]),
         };
         let mut statement = self.engine.prepare(&render(&sql))?;
