@@ -234,8 +234,12 @@ fn sql(reading: &Reading<'_>, query: &TopQuery, segments: &[&SegmentIndex]) -> R
     let (host, inside) = (query.host.as_ref(), query.span.hours_inside());
     let (rolled_up, finer): (Vec<&SegmentIndex>, Vec<&SegmentIndex>) =
         segments.iter().partition(|segment| segment.resolution() == Resolution::Hours);
+    // Hours say more than what thinning left, which would then be told of a part of the time.
+    let is_whole = |segment: &&SegmentIndex| {
+        segment.is_within(query.span) && segment.resolution() == Resolution::Samples
+    };
     let (whole, cut): (Vec<&SegmentIndex>, Vec<&SegmentIndex>) =
-        finer.iter().partition(|segment| segment.is_within(query.span));
+        finer.iter().partition(|segment| is_whole(segment));
     let (whole_summed, whole_sampled): (Vec<&SegmentIndex>, Vec<&SegmentIndex>) =
         whole.iter().partition(|segment| segment.has_hours());
     let (summed, sampled): (Vec<&SegmentIndex>, Vec<&SegmentIndex>) =

@@ -50,30 +50,34 @@ fn used(
     Some(now.into_iter().max()? - before)
 }
 
-/// What a process was, one after the other: each as long as its program, user and unit stayed the same.
-fn phases<'a>(samples: &[(i64, &'a Process)]) -> Vec<Vec<&'a Process>> {
-    let facts = |process: &Process| (process.name.clone(), process.user_name.clone(), process.unit.clone());
-    let phases = samples.chunk_by(|(_, one), (_, other)| facts(one) == facts(other));
+/// What names the group of a process on a host.
+fn key(group: TopGroup, host: &str, process: &Process) -> Option<String> {
+    match group {
+        TopGroup::Process | TopGroup::Name => Some(process.name.clone()),
+        TopGroup::User => process.user_name.clone(),
+        TopGroup::Unit => process.unit.clone(),
+        TopGroup::Host => Some(host.to_owned()),
+    }
+}
+
+/// What a process was, one after the other: each as long as what names its group stayed the same.
+fn phases<'a>(group: TopGroup, samples: &[(i64, &'a Process)]) -> Vec<Vec<&'a Process>> {
+    let phases = samples.chunk_by(|(_, one), (_, other)| key(group, "", one) == key(group, "", other));
     phases.map(|phase| phase.iter().map(|(_, process)| *process).collect()).collect()
 }
 
 fn top(published: &[Published], query: &TopQuery) -> Vec<TopRow> {
     let mut groups: HashMap<Group, (TopRow, BTreeSet<String>, BTreeSet<Identity>)> = HashMap::new();
     let samples = samples(published, query);
-    let phased = samples.into_iter().map(|(identity, samples)| (identity, phases(&samples)));
+    let phased = samples.into_iter().map(|(identity, samples)| (identity, phases(query.group, &samples)));
     let each = phased.flat_map(|(identity, phases)| {
         (0..phases.len()).map(move |place| (identity.clone(), phases.clone(), place))
     });
     for (identity, phases, place) in each {
         let is_new = identity.started_at_us >= query.span.from_us;
         let program = phases[place][0];
-        let (key, process) = match query.group {
-            TopGroup::Process => (Some(program.name.clone()), Some(identity.clone())),
-            TopGroup::Name => (Some(program.name.clone()), None),
-            TopGroup::User => (program.user_name.clone(), None),
-            TopGroup::Unit => (program.unit.clone(), None),
-            TopGroup::Host => (Some(identity.host.to_string()), None),
-        };
+        let key = key(query.group, identity.host.as_str(), program);
+        let process = (query.group == TopGroup::Process).then(|| identity.clone());
         let (row, hosts, processes) = groups.entry((key.clone(), process.clone())).or_insert_with(|| {
             let nothing = TopRow {
                 key,
