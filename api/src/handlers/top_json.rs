@@ -1,6 +1,6 @@
 //! `/api/v1/top`: who used most, as JSON or CSV.
 //!
-//! Parameters: `by` (`cpu`, `memory`, `read`, `written`), `group` (`process`, `name`, `user`, `unit`, `host`), `from`, `to`,
+//! Parameters: `by` (`cpu`, `memory`, `peak`, `read`, `written`), `group` (`process`, `name`, `user`, `unit`, `host`), `from`, `to`,
 //! `range`, `host`, `limit`.
 
 use fleetps_ingestor::history::{TopBy, TopRow};
@@ -23,7 +23,7 @@ use crate::{
 };
 
 /// The columns of the CSV form.
-const COLUMNS: [&str; 12] = [
+const COLUMNS: [&str; 13] = [
     "key",
     "host",
     "pid",
@@ -36,6 +36,7 @@ const COLUMNS: [&str; 12] = [
     "read_bytes",
     "written_bytes",
     "share_percent",
+    "memory_bytes",
 ];
 
 /// What used most over a time.
@@ -72,6 +73,10 @@ struct Line<'a> {
     hosts: u64,
     processes: u64,
     cpu_time_ms: Option<u64>,
+    /// The memory of its processes together, as the mean of the snapshots in this time; what processes of one host share is counted
+    /// once.
+    memory_bytes: Option<u64>,
+    /// The greatest resident set of one of them.
     peak_resident_bytes: Option<u64>,
     read_bytes: Option<u64>,
     written_bytes: Option<u64>,
@@ -92,6 +97,7 @@ fn line(row: &TopRow, by: TopBy, sum: Option<f64>) -> Line<'_> {
         hosts: row.hosts,
         processes: row.processes,
         cpu_time_ms: row.cpu_time_ms,
+        memory_bytes: top::amount(row, TopBy::Memory),
         peak_resident_bytes: row.peak_resident_bytes,
         read_bytes: row.read_bytes,
         written_bytes: row.written_bytes,
@@ -121,12 +127,7 @@ fn value(row: &TopRow, by: TopBy, time: Time) -> TopValue {
         pid: process.map(|process| process.pid),
         key: row.key.clone(),
         processes: row.processes,
-        value: match by {
-            TopBy::Cpu => row.cpu_time_ms,
-            TopBy::Memory => row.peak_resident_bytes,
-            TopBy::Read => row.read_bytes,
-            TopBy::Written => row.written_bytes,
-        },
+        value: top::amount(row, by),
     }
 }
 

@@ -13,9 +13,10 @@ use crate::{config::Config, url::Url};
 const HOST_AND_PID: [Field; 2] = [Field::new("host", "HOST", Form::Text), Field::new("pid", "PID", Form::Id)];
 const COUNTS: [Field; 2] =
     [Field::new("hosts", "HOSTS", Form::Count), Field::new("processes", "PROCESSES", Form::Count)];
-const FIGURES: [Field; 5] = [
+const FIGURES: [Field; 6] = [
     Field::new("share_percent", "%", Form::Percent),
     Field::new("cpu_time_ms", "CPU TIME", Form::Milliseconds),
+    Field::new("memory_bytes", "MEMORY", Form::Bytes),
     Field::new("peak_resident_bytes", "PEAK RSS", Form::Bytes),
     Field::new("read_bytes", "READ", Form::Bytes),
     Field::new("written_bytes", "WRITTEN", Form::Bytes),
@@ -30,7 +31,7 @@ pub struct TopArgs {
     // Another name than the flag --host has, which goes before every command.
     #[arg(id = "of_host", value_name = "HOST")]
     host: Option<String>,
-    /// The figure: cpu, memory, read or written
+    /// The figure: cpu, memory, peak, read or written
     #[arg(long, default_value = "cpu")]
     by: String,
     /// Group by name, user, unit or host; process does not group

@@ -103,7 +103,7 @@ pub fn top(query: &TopQuery) -> Option<Proposal> {
     };
     let excess = excess(match query.by {
         TopBy::Cpu => "cpu",
-        TopBy::Memory => "mem",
+        TopBy::Memory | TopBy::Peak => "mem",
         TopBy::Read => "read",
         TopBy::Written => "written",
     })?;
@@ -114,7 +114,7 @@ pub fn top(query: &TopQuery) -> Option<Proposal> {
 fn host_excess(by: TopBy) -> Option<Proposal> {
     Proposal::of(match by {
         TopBy::Cpu => "cpu > 90% for 10m".to_owned(),
-        TopBy::Memory => "memory > 90% for 10m".to_owned(),
+        TopBy::Memory | TopBy::Peak => "memory > 90% for 10m".to_owned(),
         TopBy::Read => "disk_read_bytes/s > 100M for 10m".to_owned(),
         TopBy::Written => "disk_written_bytes/s > 100M for 10m".to_owned(),
     })
@@ -227,7 +227,7 @@ mod tests {
 
     #[test]
     fn every_top_and_the_events_that_can_be_measured_are_rules() {
-        for by in [TopBy::Cpu, TopBy::Memory, TopBy::Read, TopBy::Written] {
+        for by in [TopBy::Cpu, TopBy::Memory, TopBy::Peak, TopBy::Read, TopBy::Written] {
             for group in [TopGroup::Process, TopGroup::Name, TopGroup::User, TopGroup::Unit, TopGroup::Host] {
                 for host in [None, Some(host())] {
                     let query = TopQuery { by, group, host, ..TopQuery::default() };

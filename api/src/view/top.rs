@@ -27,9 +27,10 @@ const DEFAULT_LINES: usize = 50;
 pub const MAX_LINES: usize = 10_000;
 
 /// The orders of a top: name in the URL, and on the page.
-pub const ORDERS: [(TopBy, &str, &str); 4] = [
+pub const ORDERS: [(TopBy, &str, &str); 5] = [
     (TopBy::Cpu, "cpu", "CPU time"),
-    (TopBy::Memory, "memory", "Peak memory"),
+    (TopBy::Memory, "memory", "Memory"),
+    (TopBy::Peak, "peak", "Peak memory"),
     (TopBy::Read, "read", "Read"),
     (TopBy::Written, "written", "Written"),
 ];
@@ -151,7 +152,8 @@ pub struct TopTable<'a> {
 pub fn amount(row: &TopRow, by: TopBy) -> Option<u64> {
     match by {
         TopBy::Cpu => row.cpu_time_ms,
-        TopBy::Memory => row.peak_resident_bytes,
+        TopBy::Memory => row.memory_bytes.map(|bytes| bytes.round() as u64),
+        TopBy::Peak => row.peak_resident_bytes,
         TopBy::Read => row.read_bytes,
         TopBy::Written => row.written_bytes,
     }
@@ -160,20 +162,21 @@ pub fn amount(row: &TopRow, by: TopBy) -> Option<u64> {
 /// The sum of the rows; peaks have none.
 pub fn sum(rows: &[TopRow], by: TopBy) -> Option<f64> {
     let amounts = rows.iter().filter_map(|row| amount(row, by));
-    (by != TopBy::Memory).then(|| amounts.map(|amount| amount as f64).sum())
+    (by != TopBy::Peak).then(|| amounts.map(|amount| amount as f64).sum())
 }
 
 /// What the heads mean that are short.
-static MEANINGS: [(&str, &str); 4] = [
+static MEANINGS: [(&str, &str); 5] = [
     ("load", "CPU time by the time that is recorded of this range"),
     ("cpu", "CPU time, in hours, minutes and seconds"),
-    ("memory", "The largest resident memory of one process in this range"),
+    ("memory", "The mean of what its processes had together; what those of one host share is counted once"),
+    ("peak", "The largest resident memory of one process in this range"),
     ("share", "The part in what all lines used"),
 ];
 
 /// Whether a figure of several processes is one process's all the same: peaks have no sum.
 fn is_of_one(by: TopBy, group: TopGroup) -> bool {
-    by == TopBy::Memory && group != TopGroup::Process
+    by == TopBy::Peak && group != TopGroup::Process
 }
 
 /// A row's share of `sum`, in percent.
@@ -220,7 +223,7 @@ impl TopTable<'_> {
                 href: Some(self.ordered_by(by)),
                 sorted: here.then_some("descending"),
             });
-            if here && by != TopBy::Memory {
+            if here && by != TopBy::Peak {
                 heads.push(Head { unit: "%", ..plain("share", "Share") });
             }
         }
@@ -256,7 +259,7 @@ impl TopTable<'_> {
             let part = amount.unwrap_or_default() as f64 / greatest.max(1.0);
             let shade = if by == self.query.by { display::shade(part) } else { "" };
             cells.push(Cell::new(column(by), text).shaded(shade));
-            if by == self.query.by && by != TopBy::Memory {
+            if by == self.query.by && by != TopBy::Peak {
                 cells.push(Cell::new("share", display::percent(share(row, by, self.sum))));
             }
         }
@@ -317,6 +320,7 @@ fn column(by: TopBy) -> &'static str {
     match by {
         TopBy::Cpu => "cpu",
         TopBy::Memory => "memory",
+        TopBy::Peak => "peak",
         TopBy::Read | TopBy::Written => "disk",
     }
 }

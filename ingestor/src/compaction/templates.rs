@@ -1,7 +1,7 @@
 //! The statements of a merge as templates.
 
 use askama::Template;
-use fleetps_nats::model::host;
+use fleetps_nats::model::{host, sums};
 
 use crate::{fields, segment};
 
@@ -88,6 +88,13 @@ pub(super) struct HoursSql {
 pub(super) struct HoursOfSpansSql {
     /// Whether the table `change` has rows.
     pub(super) has_changes: bool,
+}
+
+impl HoursOfSpansSql {
+    /// What of a resident set may be shared.
+    fn shared() -> String {
+        sums::sql_shared("resident_bytes", "shared_bytes")
+    }
 }
 
 /// Copies the spans of a chunk.

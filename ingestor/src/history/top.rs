@@ -2,7 +2,10 @@
 
 use askama::Template;
 use duckdb::{Row, params};
-use fleetps_nats::{HostName, model::rate};
+use fleetps_nats::{
+    HostName,
+    model::{rate, sums},
+};
 
 use super::{
     History, HistoryError, Identity, Listing, Resolution, Span,
@@ -21,8 +24,10 @@ pub enum TopBy {
     /// CPU time.
     #[default]
     Cpu,
-    /// Greatest resident set.
+    /// Memory, all of a group together.
     Memory,
+    /// Greatest resident set of one process.
+    Peak,
     /// Bytes read.
     Read,
     /// Bytes written.
@@ -74,6 +79,9 @@ pub struct TopRow {
     pub processes: u64,
     /// CPU time used, with that of children that ended and that no sample has shown.
     pub cpu_time_ms: Option<u64>,
+    /// The memory that they had together, as the mean of their hosts' snapshots: what processes of one host share is counted
+    /// once, and snapshots without one of them count. Of a time that is thinned, the snapshots that are kept.
+    pub memory_bytes: Option<f64>,
     /// The greatest resident set that one of them had.
     pub peak_resident_bytes: Option<u64>,
     /// Bytes read.
@@ -215,7 +223,19 @@ impl TopSql {
          max(resident_bytes_max) AS resident_bytes, \
          min(read_bytes_first) AS read_bytes_first, max(read_bytes_last) AS read_bytes_last, \
          min(written_bytes_first) AS written_bytes_first, max(written_bytes_last) AS written_bytes_last, \
-         sum(ended_children_cpu_ms) AS ended_children_cpu_ms"
+         sum(ended_children_cpu_ms) AS ended_children_cpu_ms, sum(samples) AS samples, \
+         sum(resident_bytes_sum) AS resident_bytes_sum, sum(shared_bytes_sum) AS shared_bytes_sum"
+    }
+
+    /// How many snapshots of a span lie from one time until before another, both in ms: as many as there would be at equal
+    /// distances.
+    fn within(from_ms: &str, to_ms: &str) -> String {
+        let (from, to) = (format!("{from_ms}::BIGINT"), format!("{to_ms}::BIGINT"));
+        let (first, last) = ("epoch_us(first_captured_at) // 1000", "epoch_us(last_captured_at) // 1000");
+        format!(
+            "CASE WHEN {first} >= {from} AND {last} < {to} THEN snapshots \
+             ELSE 1 + round((least({last}, {to}) - greatest({first}, {from})) / ({last} - {first}) * (snapshots - 1))::BIGINT END"
+        )
     }
 
     /// How much a counter grew from its column `first` to its column `last`.
@@ -259,7 +279,8 @@ fn sql(reading: &Reading<'_>, query: &TopQuery, segments: &[&SegmentIndex]) -> R
     };
     let by = match query.by {
         TopBy::Cpu => "cpu_time_ms",
-        TopBy::Memory => "peak_resident_bytes",
+        TopBy::Memory => "memory_bytes",
+        TopBy::Peak => "peak_resident_bytes",
         TopBy::Read => "read_bytes",
         TopBy::Written => "written_bytes",
     };
@@ -298,6 +319,7 @@ fn top_row(row: &Row<'_>) -> duckdb::Result<TopRow> {
         hosts: row.get("hosts")?,
         processes: row.get("processes")?,
         cpu_time_ms: count(row, "cpu_time_ms")?,
+        memory_bytes: row.get("memory_bytes")?,
         peak_resident_bytes: count(row, "peak_resident_bytes")?,
         read_bytes: count(row, "read_bytes")?,
         written_bytes: count(row, "written_bytes")?,

@@ -12,24 +12,27 @@ WITH summed AS NOT MATERIALIZED (
     WHERE hour >= make_timestamp_ms($6::BIGINT)::TIMESTAMP_MS AND hour < make_timestamp_ms($7::BIGINT)::TIMESTAMP_MS
 ),
 sampled AS NOT MATERIALIZED (
-    SELECT * FROM {{ whole_span }}
+    SELECT *, snapshots AS within FROM {{ whole_span }}
     UNION ALL BY NAME
-    SELECT * FROM {{ span }}
+    SELECT *, {{ Self::within("$2", "$3") }} AS within FROM {{ span }}
     UNION ALL BY NAME
     -- For segments with hourly sums, the time before the first and after the last whole hour.
-    SELECT * FROM {{ first_edge }}
+    SELECT *, {{ Self::within("$2", "$4") }} AS within FROM {{ first_edge }}
     UNION ALL BY NAME
-    SELECT * FROM {{ last_edge }}
+    SELECT *, {{ Self::within("$5", "$3") }} AS within FROM {{ last_edge }}
 ),
 -- Read again for the few processes that changed: together they would not fit in memory.
 piece AS NOT MATERIALIZED (
     SELECT host, boot_id, pid, start_ticks, first_captured_at AS at, cpu_time_first_ms, cpu_time_last_ms,
-        resident_bytes_max, read_bytes_first, read_bytes_last, written_bytes_first, written_bytes_last, ended_children_cpu_ms
+        resident_bytes_max, read_bytes_first, read_bytes_last, written_bytes_first, written_bytes_last, ended_children_cpu_ms,
+        samples, resident_bytes_sum::DOUBLE AS resident_bytes_sum,
+        coalesce({{ sums::sql_shared("resident_bytes_sum", "shared_bytes_sum") }}, 0)::DOUBLE AS shared_bytes_sum
     FROM summed
     WHERE {{ of_host }}
     UNION ALL
     SELECT host, boot_id, pid, start_ticks, first_captured_at, cpu_time_ms, cpu_time_ms, resident_bytes,
-        read_bytes, read_bytes, written_bytes, written_bytes, ended_children_cpu_ms * snapshots
+        read_bytes, read_bytes, written_bytes, written_bytes, ended_children_cpu_ms * within,
+        within, resident_bytes::DOUBLE * within, coalesce({{ sums::sql_shared("resident_bytes", "shared_bytes") }}, 0)::DOUBLE * within
     FROM sampled
     WHERE {{ of_host }}
 ),
@@ -74,34 +77,49 @@ life AS (
 used AS (
     SELECT host, boot_id, pid, start_ticks, started_at_us, false AS has_changed, fact,
         {{ Self::growth("cpu_time_first_ms", "cpu_time_last_ms") }} + coalesce(ended_children_cpu_ms, 0) AS cpu_time_ms,
-        resident_bytes,
+        resident_bytes, resident_bytes_sum, shared_bytes_sum,
         {{ Self::growth("read_bytes_first", "read_bytes_last") }} AS read_bytes,
         {{ Self::growth("written_bytes_first", "written_bytes_last") }} AS written_bytes
     FROM life JOIN (FROM program WHERE NOT has_changed) USING (host, boot_id, pid, start_ticks)
     UNION ALL
     SELECT host, boot_id, pid, start_ticks, started_at_us, true, phase.fact,
         {{ Self::growth_of_phase("cpu_time_first_ms", "cpu_time_last_ms") }} + coalesce(ended_children_cpu_ms, 0),
-        resident_bytes,
+        resident_bytes, resident_bytes_sum, shared_bytes_sum,
         {{ Self::growth_of_phase("read_bytes_first", "read_bytes_last") }},
         {{ Self::growth_of_phase("written_bytes_first", "written_bytes_last") }}
     FROM phase JOIN program USING (host, boot_id, pid, start_ticks)
     WINDOW life AS (PARTITION BY host, boot_id, pid, start_ticks ORDER BY since)
+),
+-- How many snapshots of a host there are: as many as of the process that is in most, of each boot.
+recorded AS (
+    SELECT host, sum(snapshots) AS snapshots
+    FROM (SELECT host, boot_id, max(samples) AS snapshots FROM life GROUP BY host, boot_id)
+    GROUP BY host
 ),
 named AS (
     SELECT {{ key }} AS key,
         CASE WHEN {{ is_alone }}
             THEN struct_pack(host, boot_id, pid, start_ticks, started_at_us) END AS identity,
         CASE WHEN has_changed THEN struct_pack(host, boot_id, pid, start_ticks) END AS changed,
-        host, cpu_time_ms, resident_bytes, read_bytes, written_bytes
+        host, cpu_time_ms, resident_bytes, resident_bytes_sum, shared_bytes_sum, read_bytes, written_bytes
     FROM used
+),
+-- What processes of one host share is counted once: as `GroupMemory` has it.
+of_host AS (
+    SELECT key, identity, host, count(*) FILTER (changed IS NULL) + count(DISTINCT changed) AS processes,
+        sum(cpu_time_ms) AS cpu_time_ms, max(resident_bytes) AS resident_bytes,
+        (sum(resident_bytes_sum - shared_bytes_sum) + max(shared_bytes_sum)) / any_value(recorded.snapshots) AS memory_bytes,
+        sum(read_bytes) AS read_bytes, sum(written_bytes) AS written_bytes
+    FROM named JOIN recorded USING (host)
+    GROUP BY key, identity, host
 )
 SELECT key, identity.host AS host, identity.boot_id AS boot_id, identity.pid AS pid, identity.start_ticks AS start_ticks,
-    identity.started_at_us AS started_at_us, count(DISTINCT named.host) AS hosts,
-    count(*) FILTER (changed IS NULL) + count(DISTINCT changed) AS processes,
-    sum(cpu_time_ms) AS cpu_time_ms, max(resident_bytes)::HUGEINT AS peak_resident_bytes,
+    identity.started_at_us AS started_at_us, count(*) AS hosts, sum(processes)::UBIGINT AS processes,
+    sum(cpu_time_ms) AS cpu_time_ms, sum(of_host.memory_bytes) AS memory_bytes,
+    max(resident_bytes)::HUGEINT AS peak_resident_bytes,
     sum(read_bytes) AS read_bytes, sum(written_bytes) AS written_bytes,
     count(*) OVER () AS total, sum(sum(cpu_time_ms)) OVER () AS all_cpu_time_ms
-FROM named
+FROM of_host
 GROUP BY key, identity
 ORDER BY {{ by }} DESC NULLS LAST, key, identity
 LIMIT $8

@@ -53,6 +53,14 @@ impl<'a> FromIterator<&'a Process> for GroupMemory {
     }
 }
 
+/// The part of a resident set that may be shared, in SQL, as [`GroupMemory`] has it; NULL where either is unknown.
+pub fn sql_shared(resident_bytes: &str, shared_bytes: &str) -> String {
+    // `least` passes NULL over.
+    format!(
+        "CASE WHEN {resident_bytes} IS NOT NULL AND {shared_bytes} IS NOT NULL THEN least({shared_bytes}, {resident_bytes}) END"
+    )
+}
+
 /// The figures of a host's processes together, beside the machine's own. CPU use is in percent of one core, over the time
 /// between the two snapshots of the pair. Each figure is `None` where it is unknown.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]

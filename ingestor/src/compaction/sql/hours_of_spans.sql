@@ -60,8 +60,8 @@ SELECT host, boot_id, pid, {{ segment::sql_stored_start("max(started_at)") }}, h
     max(written_bytes),
     CASE WHEN count(ended_children_cpu_ms) > 0
         THEN least(sum(ended_children_cpu_ms::HUGEINT * samples), 9223372036854775807)::BIGINT END,
-    CASE WHEN count(shared_bytes) > 0
-        THEN least(sum(shared_bytes::HUGEINT * samples), 9223372036854775807)::BIGINT END
+    CASE WHEN count({{ Self::shared() }}) > 0
+        THEN least(sum(({{ Self::shared() }})::HUGEINT * samples), 9223372036854775807)::BIGINT END
 FROM phased
 GROUP BY host, boot_id, pid, start_ticks, hour, since
 ORDER BY host, pid, start_ticks, hour, since NULLS FIRST

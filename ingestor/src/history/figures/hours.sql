@@ -3,7 +3,7 @@ WITH {% include "history/figures/programs.sql" %}
 hours AS (
     SELECT host, boot_id, pid, start_ticks, hour, first_captured_at AS seen_at, samples, resident_samples,
         resident_bytes_sum,
-        CASE WHEN shared_bytes_sum IS NOT NULL THEN least(shared_bytes_sum, resident_bytes_sum) END AS shared_bytes_sum
+        {{ sums::sql_shared("resident_bytes_sum", "shared_bytes_sum") }} AS shared_bytes_sum
     FROM {{ process_hour }}
     WHERE {{ of_hosts }}
         AND hour >= make_timestamp_ms($4::BIGINT)::TIMESTAMP_MS AND hour < make_timestamp_ms($5::BIGINT)::TIMESTAMP_MS

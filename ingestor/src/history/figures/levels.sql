@@ -17,7 +17,7 @@ WITH moments AS MATERIALIZED (
 {% include "history/figures/programs.sql" %}
 sample AS (
     SELECT host, boot_id, pid, start_ticks, captured_at AS seen_at, cpu_time_ms, read_bytes,
-        written_bytes, resident_bytes, CASE WHEN shared_bytes IS NOT NULL THEN least(shared_bytes, resident_bytes) END AS shared_bytes
+        written_bytes, resident_bytes, {{ sums::sql_shared("resident_bytes", "shared_bytes") }} AS shared_bytes
     FROM {{ samples }} SEMI JOIN program USING (host, boot_id, pid, start_ticks)
 ),
 {% include "history/figures/named.sql" %}

@@ -1,7 +1,7 @@
 //! The queries.
 
 use askama::Template;
-use fleetps_nats::model::staleness;
+use fleetps_nats::model::{staleness, sums};
 
 use super::grid::bucket_sql;
 

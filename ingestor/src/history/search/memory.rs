@@ -2,10 +2,11 @@
 
 use askama::Template;
 use duckdb::params;
-use fleetps_nats::HostName;
+use fleetps_nats::{HostName, model::sums};
 
-use super::{find_moments, samples_at};
+use super::{NOW, find_moments};
 use crate::{
+    catalog::{Narrow, Rows},
     history::{
         History, HistoryError, Resolution, TopGroup,
         reading::{Reading, coarsest},
@@ -76,8 +77,9 @@ fn memory_at(
         TopGroup::Unit => "unit",
         TopGroup::Host => "host",
     };
+    let narrow = Narrow { times: Some((&first, &last)), ..Narrow::default() };
     let sql = render(&MemorySql {
-        process_sample: &samples_at(reading, &segments, (&first, &last))?,
+        process_sample: &reading.rows(Rows::SamplesAt(NOW, narrow), &segments)?,
         process_history: &reading.relation("process_history", &segments)?,
         first: &first,
         last: &last,

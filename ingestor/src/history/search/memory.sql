@@ -1,7 +1,7 @@
 -- The memory of groups of processes at `moments`. What processes of one host share is counted once: as `GroupMemory` has it.
 WITH sampled AS (
     SELECT host, boot_id, pid, start_ticks, resident_bytes,
-        least(coalesce(shared_bytes, 0), resident_bytes) AS shared_bytes
+        coalesce({{ sums::sql_shared("resident_bytes", "shared_bytes") }}, 0) AS shared_bytes
     FROM {{ process_sample }} JOIN moments USING (host, boot_id, captured_at)
     WHERE captured_at = now_at AND {{ of_host }}
 ),

@@ -26,6 +26,9 @@ use crate::{
     time::{at, floor_ms},
 };
 
+/// Of `moments`, those that are looked at, without those before them.
+const NOW: &str = "(FROM moments WHERE captured_at = now_at)";
+
 /// A process that was found.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Found {
@@ -150,8 +153,7 @@ impl Search<'_, '_> {
         limit: usize,
         has_rates: bool,
     ) -> Result<(u64, u64), HistoryError> {
-        let now = "(FROM moments WHERE captured_at = now_at)";
-        let moments = if has_rates { "moments" } else { now };
+        let moments = if has_rates { "moments" } else { NOW };
         let process_history = self.reading.relation("process_history", &self.segments)?;
         let found = &self.found(moments, None, &process_history, has_rates)?;
         let sql = render(&MatchedSql { found, condition: condition_text, order: &self.order, limit });
@@ -187,16 +189,6 @@ impl Search<'_, '_> {
         let process_sample = &self.reading.rows(Rows::SamplesAt(moments, narrow), &self.segments)?;
         Ok(render(&FoundSql { process_sample, process_history, first, last, has_rates }))
     }
-}
-
-/// The samples of processes at `moments`, of which these are the first and the last.
-fn samples_at(
-    reading: &Reading<'_>,
-    segments: &[&SegmentIndex],
-    ends: (&str, &str),
-) -> Result<String, HistoryError> {
-    let narrow = Narrow { times: Some(ends), ..Narrow::default() };
-    reading.rows(Rows::SamplesAt("moments", narrow), segments)
 }
 
 /// What the hosts in the table `moments` omitted.

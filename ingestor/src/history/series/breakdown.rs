@@ -4,7 +4,10 @@ use std::collections::HashMap;
 
 use askama::Template;
 use duckdb::params;
-use fleetps_nats::{HostName, model::rate};
+use fleetps_nats::{
+    HostName,
+    model::{rate, sums},
+};
 
 use crate::{
     catalog::Rows,

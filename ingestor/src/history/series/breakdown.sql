@@ -45,7 +45,7 @@ life AS (
     SELECT boot_id, pid, start_ticks, since, any_value(name) AS name, part,
         min(cpu_time_first_ms) AS cpu_time_first_ms, max(cpu_time_last_ms) AS cpu_time_last_ms,
         sum(resident_bytes) AS resident_bytes,
-        CASE WHEN count(shared_bytes) > 0 THEN least(sum(shared_bytes), sum(resident_bytes)) END AS shared_bytes,
+        {{ sums::sql_shared("sum(resident_bytes)", "sum(shared_bytes)") }} AS shared_bytes,
         sum(samples) AS samples, coalesce(sum(ended_children_cpu_ms), 0) AS ended_children_cpu_ms,
         epoch_ms(min(first_captured_at)) AS first_ms, epoch_ms(max(last_captured_at)) AS last_ms
     FROM phase

@@ -85,6 +85,7 @@ fn top(published: &[Published], query: &TopQuery) -> Vec<TopRow> {
                 hosts: 0,
                 processes: 0,
                 cpu_time_ms: None,
+                memory_bytes: None,
                 peak_resident_bytes: None,
                 read_bytes: None,
                 written_bytes: None,
@@ -108,7 +109,60 @@ fn top(published: &[Published], query: &TopQuery) -> Vec<TopRow> {
         processes.insert(identity);
         (row.processes, row.hosts) = (processes.len() as u64, hosts.len() as u64);
     }
-    groups.into_values().map(|(row, ..)| row).collect()
+    let memory = memory(published, query);
+    let with_memory = |(group, (row, ..)): (Group, (TopRow, _, _))| {
+        let memory_bytes = memory.get(&group).copied();
+        TopRow { memory_bytes, ..row }
+    };
+    groups.into_iter().map(with_memory).collect()
+}
+
+/// The memory of groups with any, as the mean of their hosts' snapshots: what processes of a host share is counted once.
+fn memory(published: &[Published], query: &TopQuery) -> HashMap<Group, f64> {
+    let samples = samples(published, query);
+    let mut longest: HashMap<(String, String), usize> = HashMap::new();
+    for (identity, samples) in &samples {
+        let of_boot = longest.entry((identity.host.to_string(), identity.boot_id.clone())).or_default();
+        *of_boot = (*of_boot).max(samples.len());
+    }
+    let mut recorded: HashMap<&str, usize> = HashMap::new();
+    longest.iter().for_each(|((host, _), snapshots)| *recorded.entry(host).or_default() += snapshots);
+    // Of each host and group: what its processes had for themselves, and the most that one of them shared.
+    let mut of_hosts: HashMap<(Group, &str), (f64, f64)> = HashMap::new();
+    for (identity, samples) in &samples {
+        for phase in phases(query.group, samples) {
+            let key = key(query.group, identity.host.as_str(), phase[0]);
+            let process = (query.group == TopGroup::Process).then(|| identity.clone());
+            let sizes: Vec<(u64, u64)> = phase
+                .iter()
+                .filter_map(|process| {
+                    let resident = process.resident_bytes?;
+                    Some((resident, process.shared_bytes.unwrap_or(0).min(resident)))
+                })
+                .collect();
+            if sizes.is_empty() {
+                continue;
+            }
+            let own = sizes.iter().map(|(resident, shared)| (resident - shared) as f64).sum::<f64>();
+            let shared = sizes.iter().map(|(_, shared)| *shared as f64).sum::<f64>();
+            let sums = of_hosts.entry(((key, process), identity.host.as_str())).or_default();
+            *sums = (sums.0 + own, sums.1.max(shared));
+        }
+    }
+    let mut memory = HashMap::new();
+    for ((group, host), (own, shared)) in of_hosts {
+        *memory.entry(group).or_default() += (own + shared) / recorded[host] as f64;
+    }
+    memory
+}
+
+/// Whether two memories are the same. Where a span of equal figures reaches out of the time, how many of its snapshots lie within
+/// is told by its length, so it is about the same.
+fn is_alike(one: Option<f64>, other: Option<f64>) -> bool {
+    match (one, other) {
+        (Some(one), Some(other)) => (one - other).abs() <= one.max(other) / 10.0,
+        (one, other) => one == other,
+    }
 }
 
 pub fn check_top(history: &History, published: &[Published], rng: &mut Rng) {
@@ -117,7 +171,7 @@ pub fn check_top(history: &History, published: &[Published], rng: &mut Rng) {
 }
 
 pub fn check_top_over(history: &History, published: &[Published], span: Span, rng: &mut Rng) {
-    let by = [TopBy::Cpu, TopBy::Memory, TopBy::Read, TopBy::Written][rng.usize(0..4)];
+    let by = [TopBy::Cpu, TopBy::Memory, TopBy::Peak, TopBy::Read, TopBy::Written][rng.usize(0..5)];
     let groups = [TopGroup::Process, TopGroup::Name, TopGroup::User, TopGroup::Unit, TopGroup::Host];
     let query = TopQuery {
         by,
@@ -128,7 +182,9 @@ pub fn check_top_over(history: &History, published: &[Published], span: Span, rn
     };
     let figure = |row: &TopRow| match by {
         TopBy::Cpu => row.cpu_time_ms,
-        TopBy::Memory => row.peak_resident_bytes,
+        // Nothing is below a byte.
+        TopBy::Memory => row.memory_bytes.map(|bytes| (bytes * 1e3) as u64),
+        TopBy::Peak => row.peak_resident_bytes,
         TopBy::Read => row.read_bytes,
         TopBy::Written => row.written_bytes,
     };
@@ -142,5 +198,13 @@ pub fn check_top_over(history: &History, published: &[Published], span: Span, rn
     };
     let expected = by_key(top(published, &query));
     assert_eq!((answer.total, of_few.total), (expected.len() as u64, expected.len() as u64), "{query:?}");
-    assert_eq!(by_key(answer.items), expected, "{query:?}");
+    let answer = by_key(answer.items);
+    for (row, expected) in answer.iter().zip(&expected) {
+        let (one, other) = (row.memory_bytes, expected.memory_bytes);
+        assert!(is_alike(one, other), "{query:?}: {one:?}, not {other:?} of {:?}", row.key);
+    }
+    let without_memory = |rows: Vec<TopRow>| -> Vec<TopRow> {
+        rows.into_iter().map(|row| TopRow { memory_bytes: None, ..row }).collect()
+    };
+    assert_eq!(without_memory(answer), without_memory(expected), "{query:?}");
 }
