@@ -1,8 +1,8 @@
 //! Passes what the fleet asks about commands on to the control helper, and its answers back.
 //!
 //! The agent itself has no right to do anything, verifies nothing and remembers nothing: it carries lines from the broker to a
-//! socket. Where an answer says that a command has ended, those who watch the host are shown it at once, and not with the next
-//! sample. Where a command was passed on and the answer was lost, it stays silent. A host that pinned no control key does not
+//! socket. When a command has ended, those who watch the host are shown it at once, and not with the next sample: the agent waits
+//! for that itself, because the server's next question may be long on its way. Where a command was passed on and the answer was lost, it stays silent. A host that pinned no control key does not
 //! listen. One with commands off says so, which costs nothing and spares a person the guess why nobody answers.
 
 use std::{
@@ -16,7 +16,7 @@ use async_nats::{Client, Message};
 use bytes::Bytes;
 use fleetps_nats::{
     HostName,
-    command::{Answer, Ask, MAX_MESSAGE_BYTES, Reason, WAIT},
+    command::{Answer, Ask, MAX_MESSAGE_BYTES, Progress, Reason, WAIT},
     subject,
 };
 use futures_util::StreamExt;
@@ -26,6 +26,9 @@ use crate::{remote::Remote, settings::CommandSettings};
 
 /// Questions that are passed on at once; those that wait for the outcome of a command are most of them.
 const AT_ONCE: usize = 16;
+/// Commands whose ends the agent waits for at once, for [`WAIT`] each: a helper takes ten in a minute. Of others the server's
+/// questions tell it.
+const ENDS_AT_ONCE: usize = 8;
 /// How long the helper may take: an answer that is held back, and some.
 const ANSWER_WITHIN: Duration = Duration::from_secs(WAIT.as_secs() + 5);
 
@@ -36,13 +39,16 @@ pub(crate) struct Forward {
     socket: Option<PathBuf>,
     /// For each question under way, whichever way it came.
     places: Arc<Semaphore>,
+    /// For each command whose end is waited for.
+    ends: Arc<Semaphore>,
     remote: Remote,
 }
 
 impl Forward {
     pub(crate) fn new(settings: &CommandSettings, remote: Remote) -> Self {
         let socket = settings.enabled.then(|| settings.socket.clone());
-        Self { socket, places: Arc::new(Semaphore::new(AT_ONCE)), remote }
+        let (places, ends) = (Arc::new(Semaphore::new(AT_ONCE)), Arc::new(Semaphore::new(ENDS_AT_ONCE)));
+        Self { socket, places, ends, remote }
     }
 
     /// Hears what is asked of `host`, for as long as it is let.
@@ -92,8 +98,8 @@ impl Forward {
             |problem: String| refused(Reason::NoHelper, format!("{}: {problem}", socket.display()));
         let problem = match tokio::time::timeout(ANSWER_WITHIN, pass_on(socket, question)).await {
             Ok(Ok(answer)) => {
-                if says_an_end(&answer) {
-                    self.remote.refresh();
+                if let Ok(Answer::Stage(progress)) = Answer::read(&answer) {
+                    self.heard(question, progress, socket);
                 }
                 return Some(answer);
             }
@@ -105,11 +111,35 @@ impl Forward {
         let may_be_executed = matches!(Ask::read(question), Ok(Ask::Run { .. }));
         (!may_be_executed).then(|| no_helper(problem))
     }
+
+    /// Shows those who watch that a command has ended, or waits for that where it has just begun.
+    fn heard(&self, question: &[u8], progress: Progress, socket: &Path) {
+        if progress.stage.is_final() {
+            self.remote.refresh();
+        } else if matches!(Ask::read(question), Ok(Ask::Run { .. })) {
+            let Ok(place) = Arc::clone(&self.ends).try_acquire_owned() else { return };
+            let (remote, socket) = (self.remote.clone(), socket.to_owned());
+            tokio::spawn(async move {
+                if let Ok(true) = tokio::time::timeout(WAIT, ends(&socket, progress)).await {
+                    remote.refresh();
+                }
+                drop(place);
+            });
+        }
+    }
 }
 
-/// Whether an answer says that a command has ended: a process, or those of a unit, are another now.
-fn says_an_end(answer: &[u8]) -> bool {
-    matches!(Answer::read(answer), Ok(Answer::Stage(progress)) if progress.stage.is_final())
+/// Waits until a command has ended; `false` where the helper says nothing more of it.
+async fn ends(socket: &Path, mut progress: Progress) -> bool {
+    while !progress.stage.is_final() {
+        let question = Ask::Wait { id: progress.id, known: Some(progress.stage) };
+        let answer = pass_on(socket, &question.to_bytes()).await;
+        match answer.ok().and_then(|answer| Answer::read(&answer).ok()) {
+            Some(Answer::Stage(next)) => progress = next,
+            _ => return false,
+        }
+    }
+    true
 }
 
 /// Why the helper has not answered.

@@ -1,6 +1,6 @@
 //! The agent: samples every process of one host and publishes it; also simulates whole fleets.
 //!
-//! `sample` takes a snapshot, `sampling` is the thread that does so in time, `scrub` replaces secrets in its command lines,
+//! `sample` takes a snapshot, `sampling` is the thread that does so in time (`pace`: for those who watch), `scrub` replaces secrets in its command lines,
 //! `publish` brings it into the stream, `run` connects them. `host_key` says hello and rotates the key on request, `remote`
 //! takes settings that the fleet asks for (`asked` is what others see of it), `trust` says which control key counts, `policy` decides about commands, `control` is the
 //! helper that executes them, `forward` passes them to it, `exchange` hears over HTTP what the broker would say, `settings` has the settings,
@@ -14,11 +14,13 @@ mod asked;
 pub mod cli;
 #[cfg(target_os = "linux")]
 pub mod control;
+mod cpu_time;
 mod exchange;
 mod forward;
 mod host_key;
 pub mod join;
 mod own_name;
+mod pace;
 pub mod policy;
 pub mod publish;
 pub mod remote;

@@ -12,21 +12,13 @@ use tokio::sync::{oneshot, watch};
 use fleetps_nats::{agent_settings::Watch, service_manager::Pulse, snapshot::Snapshot};
 
 use crate::{
+    cpu_time,
+    pace::{Pace, next_due},
     publish::Outbox,
     remote::{Order, Remote, Sampling},
     sample::{Boot, FIRST_WAIT, Packer, Sampler, UnknownSystem},
 };
 
-/// Sampling for those who watch takes at most a twentieth of a core: a host of 500 processes has a tenth of that every
-/// second, and one of 20,000 is sampled every few seconds.
-const SHARE_OF_A_CORE: u32 = 20;
-/// How soon after a command has ended those who watch are shown: the parent of a process that has ended takes note of it within a
-/// millisecond mostly, and until then it is listed as a zombie.
-const TAKEN_NOTE: Duration = Duration::from_millis(5);
-/// The shortest time between two passes for those who watch: in a shorter one, CPU percent would be counted in clock ticks of 10 ms.
-const BETWEEN_PASSES: Duration = Duration::from_millis(100);
-/// Passes after a command has ended: the second sees what the first came too early for.
-const REFRESHES: u32 = 2;
 /// The longest that a pass may take: nothing in it waits, and 20,000 processes take a second.
 const PASS_WITHIN: Duration = Duration::from_secs(60);
 
@@ -97,15 +89,15 @@ impl Schedule<'_> {
                 Ok(Order::Watch(wish)) => self.watch(wish),
                 Ok(Order::Refresh) => {
                     if let Some(sharp) = &mut self.sharp {
-                        sharp.refresh();
+                        sharp.pace.refresh(Instant::now());
                     }
                 }
                 Ok(Order::Stop) | Err(RecvTimeoutError::Disconnected) => return,
-                Err(RecvTimeoutError::Timeout) if self.due > Instant::now() => self.sample_sharp(),
+                Err(RecvTimeoutError::Timeout) if self.is_sharp() => self.sample_sharp(),
                 Err(RecvTimeoutError::Timeout) => {
                     let started = Instant::now();
                     self.sample(false);
-                    self.due = next_due(self.due, self.sampling.settings.interval, started.elapsed());
+                    self.due = next_due(self.due, self.sampling.settings.interval, started, Instant::now());
                 }
             }
         }
@@ -113,7 +105,7 @@ impl Schedule<'_> {
 
     /// When something is to be done next.
     fn next(&self) -> Instant {
-        self.sharp.as_ref().map_or(self.due, |sharp| self.due.min(sharp.due))
+        self.sharp.as_ref().map_or(self.due, |sharp| self.due.min(sharp.pace.due()))
     }
 
     /// Samples more often until the lease ends. A host that does so anyway has nothing to do.
@@ -122,25 +114,52 @@ impl Schedule<'_> {
         if !self.sampling.enabled || !is_sharper || self.sharp_out.receiver_count() == 0 {
             return;
         }
+        let now = Instant::now();
         if self.sharp.is_none() {
-            self.sharp = Sharp::beside(&self.sampler, wish);
+            let own = match self.sampling.keeps_watched {
+                true => None,
+                false => {
+                    let Some(own) = Beside::of(&self.sampler) else { return };
+                    Some(own)
+                }
+            };
+            self.sharp = Some(Sharp { own, pace: Pace::new(wish.interval(), now), until: now });
         }
         if let Some(sharp) = &mut self.sharp {
-            sharp.renew(wish);
+            sharp.until = now + wish.lease();
+            sharp.pace.wish(wish.interval());
         }
     }
 
-    /// A snapshot between two of the stream: of the same run, as the last one with newer values.
+    /// Whether what is due now is a sample for those who watch. Where these are kept, each of the stream is one of them.
+    fn is_sharp(&self) -> bool {
+        self.sharp.as_ref().is_some_and(|sharp| sharp.own.is_none() || self.due > Instant::now())
+    }
+
+    /// A snapshot between two of the stream: of the same run, as the last one with newer values. Where it is kept, it is one of the
+    /// stream.
     fn sample_sharp(&mut self) {
-        let Some(sharp) = &mut self.sharp else { return };
-        if Instant::now() >= sharp.until {
-            self.sharp = None;
+        let Some(mut sharp) = self.sharp.take() else { return };
+        let (started, used) = (Instant::now(), cpu_time::of_this_thread());
+        if started >= sharp.until {
             self.remote.slowed(None);
             return;
         }
-        let message = sharp.sample(self.outbox.dropped(), self.sampler.run_id(), self.sampler.sequence());
-        self.remote.slowed(sharp.slowed_to());
-        message.map(|message| self.sharp_out.send_replace(message));
+        match &mut sharp.own {
+            Some(own) => {
+                let message =
+                    own.sample(self.outbox.dropped(), self.sampler.run_id(), self.sampler.sequence());
+                message.map(|message| self.sharp_out.send_replace(message));
+            }
+            None => {
+                self.sample(false);
+                self.due = started + self.sampling.settings.interval;
+            }
+        }
+        let cost = cpu_time::of_this_thread().saturating_sub(used);
+        sharp.pace.passed(started, Instant::now(), cost);
+        self.remote.slowed(sharp.pace.slowed_to());
+        self.sharp = Some(sharp);
     }
 
     /// Samples in another way from now on. Before a pause one more snapshot is taken, which says that none follows.
@@ -173,85 +192,32 @@ impl Schedule<'_> {
     }
 }
 
-/// Samples for those who watch. It has a sampler of its own, so that what the stream gets, CPU percent over whole
-/// intervals included, does not depend on who looks.
+/// Samples for those who watch, until their lease ends.
 struct Sharp {
-    sampler: Sampler,
-    packer: Packer,
-    wished: Duration,
-    interval: Duration,
-    due: Instant,
+    /// Its own sampler; absent where what it samples is kept, and the usual one does so.
+    own: Option<Beside>,
+    pace: Pace,
     until: Instant,
-    /// When the last pass began, and the shortest time from it to the next.
-    passed: Instant,
-    rests: Duration,
-    /// Passes that are still to come before their time.
-    refreshes: u32,
 }
 
-impl Sharp {
-    fn beside(sampler: &Sampler, wish: Watch) -> Option<Self> {
-        let sampler = sampler.another().ok()?;
-        let (packer, interval, now) = (Packer::new().ok()?, wish.interval(), Instant::now());
-        let due = now + interval.min(FIRST_WAIT);
-        let (passed, rests, refreshes) = (now, FIRST_WAIT, 0);
-        Some(Self { sampler, packer, wished: interval, interval, due, until: now, passed, rests, refreshes })
+/// A sampler of its own, so that what the stream gets, CPU percent over whole intervals included, does not depend on who looks.
+struct Beside {
+    sampler: Sampler,
+    packer: Packer,
+}
+
+impl Beside {
+    fn of(sampler: &Sampler) -> Option<Self> {
+        Some(Self { sampler: sampler.another().ok()?, packer: Packer::new().ok()? })
     }
 
-    /// Samples soon, as far as it may cost that.
-    fn refresh(&mut self) {
-        self.refreshes = REFRESHES;
-        self.hasten();
-    }
-
-    fn hasten(&mut self) {
-        let soonest = (Instant::now() + TAKEN_NOTE).max(self.passed + self.rests);
-        self.due = self.due.min(soonest);
-    }
-
-    fn renew(&mut self, wish: Watch) {
-        self.until = Instant::now() + wish.lease();
-        self.wished = wish.interval();
-    }
-
-    /// How often it samples, where that is less often than is wished.
-    fn slowed_to(&self) -> Option<Duration> {
-        (self.interval > self.wished).then_some(self.interval)
-    }
-
-    /// Takes a snapshot and packs it, as the last one of the stream with newer values; slows down where that takes more than its
-    /// share of a core. `None` before the first of the stream, from which it would go on.
+    /// Takes a snapshot and packs it, as the last one of the stream with newer values. `None` before the first of the stream, from
+    /// which it would go on.
     fn sample(&mut self, dropped: u64, run_id: &str, sequence: u64) -> Option<Bytes> {
-        let started = Instant::now();
         let snapshot = self.sampler.sample(dropped);
         let mut snapshot = Snapshot { run_id: run_id.to_owned(), sequence, ..snapshot };
         let packed =
             (sequence > 0).then(|| self.sampler.pack(&mut snapshot, &mut self.packer).ok()).flatten();
-        let affordable = started.elapsed() * SHARE_OF_A_CORE;
-        let interval = self.wished.max(affordable);
-        if interval > self.wished && self.interval == self.wished {
-            tracing::info!(?interval, wished = ?self.wished, "somebody watches this host; sampling it as often as wished costs too much");
-        }
-        self.interval = interval;
-        self.due = next_due(self.due, self.interval, started.elapsed());
-        (self.passed, self.rests) = (started, affordable.max(BETWEEN_PASSES));
-        self.refreshes = self.refreshes.saturating_sub(1);
-        if self.refreshes > 0 {
-            self.hasten();
-        }
         packed.map(Bytes::from)
     }
-}
-
-/// The next moment on the grid of intervals; moments that went by while sampling took too long are left out.
-fn next_due(due: Instant, interval: Duration, took: Duration) -> Instant {
-    if took > interval {
-        tracing::warn!(
-            took_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX),
-            "taking a sample took longer than the interval; make the interval longer"
-        );
-    }
-    let next = due + interval;
-    let now = Instant::now();
-    if next >= now { next } else { now + interval }
 }

@@ -13,6 +13,8 @@ pub struct Sampling {
     pub settings: AgentSettings,
     /// Whether at all.
     pub enabled: bool,
+    /// Whether the samples for those who watch go to the stream, too.
+    pub keeps_watched: bool,
     /// The revision of the frame that asked for it; absent where none did.
     pub revision: Option<i64>,
 }
@@ -41,7 +43,8 @@ pub(super) fn effective(
     settings.max_processes = number(asked.max_processes).unwrap_or(own.max_processes);
     settings.exclude_names = with(&own.exclude_names, asked.exclude_names);
     settings.exclude_users = with(&own.exclude_users, asked.exclude_users);
-    Sampling { settings, enabled: asked.enabled.unwrap_or(true), revision }
+    let (enabled, keeps_watched) = (asked.enabled.unwrap_or(true), asked.keep_watched.unwrap_or(false));
+    Sampling { settings, enabled, keeps_watched, revision }
 }
 
 fn with(own: &[String], asked: Option<Vec<String>>) -> Vec<String> {
@@ -56,6 +59,7 @@ pub(super) fn in_force(sampling: &Sampling) -> AskedOfAgent {
     AskedOfAgent {
         interval_ms: Some(settings.interval_ms()),
         enabled: Some(sampling.enabled),
+        keep_watched: Some(sampling.keeps_watched),
         command_line: match settings.command_line {
             CommandLineMode::Scrubbed => Some(CommandLines::Scrubbed),
             CommandLineMode::Off => Some(CommandLines::Off),
@@ -73,7 +77,7 @@ pub(super) fn own(own: &AgentSettings) -> BTreeSet<Setting> {
     let usual = AgentSettings::default();
     let differs = |setting: &Setting| match setting {
         Setting::Interval => own.interval != usual.interval,
-        Setting::Enabled => false,
+        Setting::Enabled | Setting::KeepWatched => false,
         Setting::CommandLine => own.command_line != usual.command_line,
         Setting::Top => own.top != usual.top,
         Setting::MaxProcesses => own.max_processes != usual.max_processes,

@@ -29,6 +29,8 @@ use fleetps_agent::{
 };
 use fleetps_nats::snapshot::{Process, Snapshot};
 
+use crate::support::scale;
+
 /// At scale 1; about half a minute at 2, as in `.ci/run`.
 const ROUNDS: usize = 24;
 const BETWEEN: Duration = Duration::from_millis(500);
@@ -283,12 +285,6 @@ fn sampler(folder: &Path) -> Sampler {
         ..AgentSettings::default()
     };
     Sampler::new(&settings, Boot::current(folder)).unwrap()
-}
-
-/// How many times as long as for a person who waits: 2 in `.ci/run`, more in `.ci/full`.
-fn scale() -> usize {
-    let scale = std::env::var("FLEETPS_TEST_SCALE").unwrap_or_else(|_| "1".to_owned());
-    scale.parse().expect("FLEETPS_TEST_SCALE is a whole number")
 }
 
 #[test]

@@ -90,3 +90,9 @@ pub async fn until(what: &str, mut condition: impl FnMut() -> bool) {
     };
     tokio::time::timeout(PATIENCE, waiting).await.unwrap_or_else(|_| panic!("{what} did not come true"));
 }
+
+/// How many times as long as for a person who waits: 2 in `.ci/run`, more in `.ci/full`.
+pub fn scale() -> usize {
+    let scale = std::env::var("FLEETPS_TEST_SCALE").unwrap_or_else(|_| "1".to_owned());
+    scale.parse().expect("FLEETPS_TEST_SCALE is a whole number")
+}

@@ -23,9 +23,12 @@ use crate::{
             bands::{self, BandLine},
             panel::{self, Panel, ValueRow},
         },
+        commands,
         query::{FilterText, ProcessQuery, quoted},
         span::Stamp,
-        system, timeline,
+        system,
+        table::Table,
+        timeline,
         travel::{Links, TimeQuery, When},
     },
 };
@@ -36,6 +39,9 @@ const POINTS: usize = 400;
 const PARTS: usize = 120;
 /// Programs of a breakdown: more cannot be told apart.
 const LAYERS: usize = 6;
+
+/// The latest commands of the time that is shown; the others are on the page of commands.
+const SHOWN_COMMANDS: usize = 20;
 
 /// The page.
 #[derive(Template)]
@@ -53,6 +59,8 @@ struct HistoryPage {
     values_at_us: i64,
     /// The alerts that were open meanwhile.
     alerts: Vec<BandLine>,
+    /// The commands that were asked for meanwhile.
+    commands: Table,
     resolution: &'static str,
     kept: Vec<(&'static str, i64)>,
     /// Since when the broker is away, where the charts end earlier for that.
@@ -102,6 +110,7 @@ pub async fn page(
     page::render(&HistoryPage {
         layout,
         alerts: bands::lines(&bands),
+        commands: commands_in(&scoped, &head.host, span),
         metrics_url: head.timeline.metrics.clone(),
         head,
         view,
@@ -114,6 +123,14 @@ pub async fn page(
         kept: kept_in_words(&answers.kept),
         away: away.map(|since| Stamp::of(since.0)),
     })
+}
+
+/// The commands to `host` that were asked for in a time, the latest first.
+fn commands_in(scoped: &ScopedFleet, host: &HostName, span: Span) -> Table {
+    let (mut records, _) = scoped.commands(Some(host), usize::MAX);
+    records.retain(|record| (span.from_us..=span.to_us).contains(&record.asked_at_us));
+    records.truncate(SHOWN_COMMANDS);
+    commands::table(&records, false)
 }
 
 /// The processes of a program at the moment of the page.

@@ -106,6 +106,7 @@ fn fields(asked: &AskedOfAgent, is_pinned: impl Fn(Setting) -> bool) -> Vec<Fiel
         let (choices, hint): (&[&str], _) = match setting {
             Setting::Interval => (&[], "10s"),
             Setting::Enabled => (&["on", "paused"], ""),
+            Setting::KeepWatched => (&["kept", "thinned"], ""),
             Setting::CommandLine => (&["scrubbed", "off"], ""),
             Setting::Top | Setting::MaxProcesses => (&[], "number"),
             Setting::ExcludeNames => (&[], "names, one a line"),
@@ -136,6 +137,8 @@ fn shown(setting: Setting, value: &Value, is_reported: bool) -> String {
         (_, Value::Null) if !is_reported => "unknown".to_owned(),
         (Setting::CommandLine, Value::Null) => "full".to_owned(),
         (Setting::Top, Value::Null) => "all".to_owned(),
+        // An agent of a version before this setting.
+        (Setting::KeepWatched, Value::Null) => "thinned".to_owned(),
         (Setting::ExcludeNames | Setting::ExcludeUsers, Value::Array(names)) if names.is_empty() => {
             "none".to_owned()
         }
@@ -150,6 +153,8 @@ fn written(setting: Setting, value: &Value) -> String {
         (Setting::Interval, Value::Number(ms)) => {
             units::format_duration(Duration::from_millis(ms.as_u64().unwrap_or_default()))
         }
+        (Setting::KeepWatched, Value::Bool(true)) => "kept".to_owned(),
+        (Setting::KeepWatched, Value::Bool(false)) => "thinned".to_owned(),
         (_, Value::Bool(true)) => "on".to_owned(),
         (_, Value::Bool(false)) => "paused".to_owned(),
         (_, Value::Array(names)) => names.iter().filter_map(Value::as_str).collect::<Vec<_>>().join("\n"),
@@ -173,6 +178,11 @@ fn read(setting: Setting, text: &str) -> Value {
         Setting::Enabled => match text {
             "on" => json!(true),
             "paused" => json!(false),
+            _ => json!(text),
+        },
+        Setting::KeepWatched => match text {
+            "kept" => json!(true),
+            "thinned" => json!(false),
             _ => json!(text),
         },
         Setting::CommandLine => json!(text),
@@ -226,6 +236,8 @@ async fn ask(scoped: &ScopedFleet, host: &HostName, form: &Form) -> Result<(), R
 
 #[cfg(test)]
 mod tests {
+    use fleetps_nats::agent_settings::Applied;
+
     use super::*;
 
     #[test]
@@ -234,6 +246,7 @@ mod tests {
         for (setting, value) in [
             (Setting::Interval, json!(1500)),
             (Setting::Enabled, json!(false)),
+            (Setting::KeepWatched, json!(true)),
             (Setting::CommandLine, json!("off")),
             (Setting::Top, json!(7)),
             (Setting::ExcludeNames, json!(["a b", "c"])),
@@ -247,5 +260,11 @@ mod tests {
         for (setting, text) in [(Setting::Interval, "soon"), (Setting::Enabled, "x"), (Setting::Top, "-1")] {
             assert!(AskedOfAgent::default().set(setting, &read(setting, text)).is_err(), "{text}");
         }
+    }
+    #[test]
+    fn a_host_that_cannot_be_sampled_as_often_as_those_who_watch_wish_says_so() {
+        let applied = Applied { is_controlled: true, slowed_to_s: Some(6), ..Applied::default() };
+        let known = SettingsOfHost { applied: Some(applied), can_sign: true, ..SettingsOfHost::default() };
+        assert!(note(&known).contains("every 6 s"), "{}", note(&known));
     }
 }

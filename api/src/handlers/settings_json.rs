@@ -84,7 +84,7 @@ fn asked(_: &mut SchemaGenerator) -> Schema {
 fn schema_of(setting: Setting) -> Value {
     let kind = match setting {
         Setting::Interval | Setting::Top | Setting::MaxProcesses => json!({"type": ["integer", "null"]}),
-        Setting::Enabled => json!({"type": ["boolean", "null"]}),
+        Setting::Enabled | Setting::KeepWatched => json!({"type": ["boolean", "null"]}),
         Setting::CommandLine => json!({"enum": ["scrubbed", "off", null]}),
         Setting::ExcludeNames | Setting::ExcludeUsers => {
             json!({"type": ["array", "null"], "items": {"type": "string"}})

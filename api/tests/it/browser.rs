@@ -72,6 +72,13 @@ impl Browser {
         Some(Self { site, client, address, session, driver_port: port, _driver: driver })
     }
 
+    /// Looks at what is served at `address` from now on, and not at its own site.
+    #[must_use]
+    pub fn in_front_of(mut self, address: String) -> Self {
+        self.address = address;
+        self
+    }
+
     pub async fn go(&self, path: &str) {
         self.client.goto(&format!("{}{path}", self.address)).await.unwrap();
     }

@@ -36,6 +36,9 @@ pub struct AskedOfAgent {
     /// Whether it samples at all.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub enabled: Option<bool>,
+    /// Whether the samples that are taken while somebody watches are kept.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub keep_watched: Option<bool>,
     /// How command lines leave the host.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub command_line: Option<CommandLines>,
@@ -61,6 +64,8 @@ pub enum Setting {
     Interval,
     /// Whether the host is sampled.
     Enabled,
+    /// Whether samples for those who watch are kept.
+    KeepWatched,
     /// How command lines leave the host.
     CommandLine,
     /// Number of processes sent.
@@ -134,7 +139,7 @@ pub fn resolve<'a>(
 
 impl Setting {
     /// All of them.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::Interval,
         Self::Enabled,
         Self::CommandLine,
@@ -142,6 +147,7 @@ impl Setting {
         Self::MaxProcesses,
         Self::ExcludeNames,
         Self::ExcludeUsers,
+        Self::KeepWatched,
     ];
 
     /// Its name in JSON, with the unit.
@@ -149,6 +155,7 @@ impl Setting {
         match self {
             Self::Interval => "interval_ms",
             Self::Enabled => "enabled",
+            Self::KeepWatched => "keep_watched",
             Self::CommandLine => "command_line",
             Self::Top => "top",
             Self::MaxProcesses => "max_processes",
@@ -167,6 +174,7 @@ impl Setting {
         match self {
             Self::Interval => "Interval",
             Self::Enabled => "Sampling",
+            Self::KeepWatched => "Samples while watched",
             Self::CommandLine => "Command lines",
             Self::Top => "Busiest processes",
             Self::MaxProcesses => "Process limit",
@@ -181,7 +189,7 @@ impl Setting {
             Self::Interval => {
                 format!("{MIN_INTERVAL_MS} to {MAX_INTERVAL_MS} (a tenth of a second to a day, in ms)")
             }
-            Self::Enabled => "true or false".to_owned(),
+            Self::Enabled | Self::KeepWatched => "true or false".to_owned(),
             Self::CommandLine => "\"scrubbed\" or \"off\" (\"full\" only in the host's own file)".to_owned(),
             Self::Top | Self::MaxProcesses => format!("1 to {MAX_PROCESSES}"),
             Self::ExcludeNames | Self::ExcludeUsers => {
@@ -209,6 +217,7 @@ impl AskedOfAgent {
         match setting {
             Setting::Interval => json!(self.interval_ms),
             Setting::Enabled => json!(self.enabled),
+            Setting::KeepWatched => json!(self.keep_watched),
             Setting::CommandLine => json!(self.command_line),
             Setting::Top => json!(self.top),
             Setting::MaxProcesses => json!(self.max_processes),
@@ -233,6 +242,9 @@ impl AskedOfAgent {
         match setting {
             Setting::Interval => self.interval_ms = number(MIN_INTERVAL_MS, MAX_INTERVAL_MS)?,
             Setting::Enabled => self.enabled = serde_json::from_value(value.clone()).map_err(|_| bad())?,
+            Setting::KeepWatched => {
+                self.keep_watched = serde_json::from_value(value.clone()).map_err(|_| bad())?;
+            }
             Setting::CommandLine => {
                 self.command_line = serde_json::from_value(value.clone()).map_err(|_| bad())?;
             }
@@ -284,6 +296,7 @@ mod tests {
                 vec![json!(0), json!(99), json!(86_400_001), json!(-1), json!(1.5), json!("10s")],
             ),
             (Setting::Enabled, vec![json!(0), json!("true")]),
+            (Setting::KeepWatched, vec![json!(1), json!("kept")]),
             (Setting::CommandLine, vec![json!("full"), json!("none"), json!(1)]),
             (Setting::Top, vec![json!(0), json!(20_001)]),
             (Setting::MaxProcesses, vec![json!(0), json!(u64::MAX)]),
@@ -301,6 +314,7 @@ mod tests {
         for (setting, value) in [
             (Setting::Interval, json!(100)),
             (Setting::Enabled, json!(false)),
+            (Setting::KeepWatched, json!(true)),
             (Setting::CommandLine, json!("off")),
             (Setting::Top, json!(1)),
             (Setting::MaxProcesses, json!(20_000)),

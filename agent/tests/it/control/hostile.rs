@@ -11,7 +11,10 @@ use nkeys::KeyPair;
 use tokio::net::UnixStream;
 
 use super::desk::{Desk, Running, command, noted, outcome, own_processes, signal, until};
-use crate::support::host;
+use crate::support::{host, scale};
+
+/// Frames that are mutated; 100,000 with `FLEETPS_TEST_SCALE=20`.
+const MUTATED: usize = 5_000;
 
 /// The reason of an answer that refuses.
 fn refusal(answer: &Answer) -> Option<Reason> {
@@ -113,7 +116,7 @@ async fn forged_retargeted_and_mutated_frames_execute_nothing() {
     // Each with the ticket that works: what one of them executes uses it up.
     let good = Ask::Run { frame: desk.frame(&command) }.to_bytes();
     let mut random = fastrand::Rng::with_seed(7);
-    for number in 0..5000 {
+    for number in 0..MUTATED * scale() {
         let mut bytes = match number % 4 {
             0 => Ask::Run { frame: forged[number / 4 % forged.len()].clone() }.to_bytes(),
             _ => good.clone(),

@@ -123,11 +123,9 @@ async fn those_who_watch_are_shown_that_a_signalled_process_is_gone_before_the_n
     let pid = process.pid();
     // Its parent takes note of its end, as parents do.
     let reaping = tokio::task::spawn_blocking(move || process.0.wait().map(drop));
+    // The server that asked for it says no more: the agent waits for the end itself.
     let command = command(ticket, signal(Signal::Term, identity.clone()));
-    let first = asked(&fleet, &desk.sign(&command)).await;
-    if matches!(&first, Answer::Stage(progress) if !progress.stage.is_final()) {
-        asked(&fleet, &Ask::Wait { id: command.id.clone(), known: Some(Stage::Running) }).await;
-    }
+    asked(&fleet, &desk.sign(&command)).await;
     within(reaping).await.unwrap().unwrap();
     // One that began in the moment before may still have it.
     assert!(!is_listed().await || !is_listed().await, "{pid}");

@@ -193,7 +193,8 @@ async fn in_a_browser_a_process_of_the_tree_is_signalled_seen_to_vanish_and_in_t
     let pid = victim.pid();
     identity(&web, pid).await;
     let Web { site, .. } = web;
-    let Some(browser) = Browser::open(site, true).await else { return };
+    // With a history, though an empty one.
+    let Some(browser) = Browser::open(site.reopened(), true).await else { return };
     browser.go(&format!("/hosts/web-01?q=pid+%3D+{pid}")).await;
     browser.until_live().await;
     let row = format!("document.querySelector('#processes a[href*=\"/processes/{pid}?\"]').closest('tr')");
@@ -227,8 +228,20 @@ async fn in_a_browser_a_process_of_the_tree_is_signalled_seen_to_vanish_and_in_t
     let vanished =
         format!("const link = {link}; return !link || link.closest('tr').classList.contains('gone')");
     browser.until(&vanished, json!(true)).await;
-    drop(browser);
     let entries = scene.audited_until("command.done").await;
+    for (page, place) in [
+        ("/hosts/web-01/events", "#commands tbody"),
+        ("/hosts/web-01/history", "#commands-then tbody"),
+        ("/audit?action=command", "main"),
+    ] {
+        browser.go(page).await;
+        let text = format!("document.querySelector('{place}').textContent");
+        let is_told = format!(
+            "return ['seen in a browser', 'TERM', 'done'].filter(word => !{text}.includes(word)).join()"
+        );
+        browser.until(&is_told, json!("")).await;
+    }
+    drop(browser);
     assert_eq!(entries.first().map(String::as_str), Some("command.ask"));
     let asked = &scene.audited().await[0];
     assert!(

@@ -17,8 +17,9 @@ use super::{
     scene::Scene,
     way::Way,
 };
-use crate::chance::chance;
+use crate::chance::{chance, rounds};
 
+/// Processes that are signalled; more with `FLEETPS_TEST_SCALE`.
 const ROUNDS: usize = 40;
 /// As long as a page takes to have its host sampled every second, and then some.
 const WATCHED_BY_THEN: Duration = Duration::from_secs(4);
@@ -78,7 +79,7 @@ async fn measures_how_soon_a_signalled_process_is_gone_on_an_open_page() {
         let (mut random, mut took) = (chance(), Vec::new());
         let patches = open_page(&address, "victim");
         std::thread::sleep(WATCHED_BY_THEN);
-        for round in 0..ROUNDS {
+        for round in 0..rounds(ROUNDS) {
             if round % 9 == 8 {
                 // It takes ten commands in a minute, and its next run as many again.
                 helping = Program::start(&mut helper(&config, &no_bus));
@@ -105,7 +106,14 @@ async fn measures_how_soon_a_signalled_process_is_gone_on_an_open_page() {
     took.sort_unstable();
     let (at, of): (_, Vec<_>) =
         (|part: usize| took[(took.len() - 1) * part / 100].0, took.iter().map(|took| took.1).collect());
-    println!("{ROUNDS} processes: end → patch p50 {:?}, p90 {:?}, longest {:?}", at(50), at(90), at(100));
+    println!(
+        "{} processes: end → patch p50 {:?}, p90 {:?}, p99 {:?}, longest {:?}",
+        of.len(),
+        at(50),
+        at(90),
+        at(99),
+        at(100)
+    );
     println!("asked → end at most {:?}", of.iter().max().unwrap());
     scene.stop().await;
 }

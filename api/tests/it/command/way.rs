@@ -90,6 +90,10 @@ impl Shared {
     async fn connect(self: Arc<Self>, near: TcpStream) {
         // Without a broker there is nothing to connect to.
         let Ok(far) = TcpStream::connect(self.to).await else { return };
+        // As both ends do: what is small would wait for the acknowledgement of what went before.
+        if near.set_nodelay(true).and(far.set_nodelay(true)).is_err() {
+            return;
+        }
         let ((from_near, to_near), (from_far, to_far)) = (near.into_split(), far.into_split());
         let mut cuts = self.cuts.subscribe();
         tokio::select! {

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use fleetps_nats::{agent_settings, hosts};
 use serde_json::json;
 
-use crate::ingest::until;
+use crate::{browser::Browser, ingest::until, support::Site};
 use scene::{Agent, OF_HOST, Scene};
 
 pub use scene::agent_program;
@@ -124,6 +124,45 @@ async fn what_a_host_pins_what_is_out_of_range_and_what_is_unknown_is_refused_by
     assert_eq!(scene.change("nosuch", json!({"top": 1})).await.0, 404);
     assert_eq!(scene.json("/api/v1/hosts/nosuch/settings").await.0, 404);
     drop(agent);
+    scene.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn in_a_browser_the_form_of_a_host_asks_for_settings_and_says_what_is_allowed() {
+    let scene = Scene::start().await;
+    let agent = scene.agent("web-01", &scene.server.url(), r#"pinned = ["top"]"#).await;
+    let Some(browser) = Browser::open(Site::new(), true).await else { return };
+    let browser = browser.in_front_of(format!("http://{}", scene.address));
+    let send = async |interval: &str| {
+        browser.go("/hosts/web-01/system").await;
+        browser.click("details:has([name=keep_watched]) > summary").await;
+        let fill = format!(
+            "const fields = document.querySelector('details:has([name=keep_watched]) form').elements;
+            fields.interval_ms.value = '{interval}'; fields.keep_watched.value = 'kept';
+            fields.exclude_names.value = 'first\\nsecond'; fields.why.value = 'a test';
+            return [fields.top.closest('label').textContent.includes('own file'), fields.keep_watched.value]"
+        );
+        browser.until(&fill, json!([true, "kept"])).await;
+        browser.click("details:has([name=keep_watched]) form button").await;
+    };
+    send("700ms").await;
+    scene.until_in_force("web-01", "interval_ms", &json!(700), OF_HOST).await;
+    scene.until_in_force("web-01", "keep_watched", &json!(true), OF_HOST).await;
+    scene.until_in_force("web-01", "exclude_names", &json!(["first", "second"]), OF_HOST).await;
+    browser.go("/hosts/web-01/system").await;
+    let row = |label: &str| {
+        format!(
+            "const row = [...document.querySelectorAll('table.settings tr')].find(row => row.cells[0].textContent === '{label}');
+            return [row.cells[1].textContent, row.cells[2].textContent]"
+        )
+    };
+    browser.until(&row("Interval"), json!(["700ms", OF_HOST])).await;
+    browser.until(&row("Samples while watched"), json!(["kept", OF_HOST])).await;
+    browser.until(&row("Busiest processes"), json!(["all", "pinned by the host's own file"])).await;
+    send("1ms").await;
+    browser.until("return document.body.textContent.includes('100 to 86400000')", json!(true)).await;
+    scene.until_in_force("web-01", "interval_ms", &json!(700), OF_HOST).await;
+    drop((browser, agent));
     scene.stop().await;
 }
 
