@@ -27,6 +27,7 @@ use crate::{
     history_service::HistoryService,
     legacy::{self, LegacyDoor},
     live::{self, Intake},
+    notify::Allowed,
     recovery::StateHealth,
     routes,
     state::AppState,
@@ -102,7 +103,8 @@ pub async fn run(
     let IngestorSettings { history, host_bytes_per_s, keep_down_hosts, .. } = settings;
     let mut shared = AppState::new(Some(client.clone()), shutdown.clone());
     shared.past = HistoryService::new(questions, shutdown.clone());
-    (shared.health, shared.records_health) = (health.broker, health.records);
+    (shared.health, shared.records_health, shared.notify_allowed) =
+        (health.broker, health.records, doors.allowed());
     let opening = patiently("the audit", || AuditLog::open(&client, history.clone(), shutdown.clone()));
     let Some(records) = shutdown.run_until_cancelled(opening).await else { return Ok(()) };
     shared.audit_log = records?;
@@ -167,6 +169,13 @@ pub async fn run(
     tidying.await?;
     sharpening.await?;
     Ok(())
+}
+
+impl Doors {
+    /// What channels may do on this machine, where it delivers to them.
+    fn allowed(&self) -> Option<Allowed> {
+        self.dispatch.as_ref().map(|settings| settings.allowed.clone())
+    }
 }
 
 /// Tells people of alerts, and follows who looks after them.
