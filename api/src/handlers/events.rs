@@ -439,7 +439,7 @@ pub async fn host_page(
     let alert = alert(&scoped, &request.query, Some(&host));
     let about = host.clone();
     let listed = ask_for_page(&scoped, Some(host), &request).await;
-    let listed = Unanswered::or(listed, "choose a shorter range: it is quicker by as much", || shorter)?;
+    let listed = Unanswered::or(listed, "choose a shorter range", || shorter)?;
     let why = listed.as_ref().err().cloned();
     let until_now = loops_until_now(&scoped, &request.query, &listed, ends_now).await;
     let page = HostEventsPage {

@@ -99,7 +99,7 @@ pub async fn page(
     let bands = scoped.alert_bands(&host, span, |_| true);
     let silent_since_us = scoped.silent_since(&host);
     let asked = scoped.ask(move |history| ask(history, &host, span, &snapshots)).await;
-    let narrow = "choose a shorter range: it is quicker by as much";
+    let narrow = "choose a shorter range";
     let (answers, unanswered) = match Unanswered::or(asked, narrow, || links.shorter(now_us))? {
         Ok(answers) => (answers, None),
         Err(why) => (Answers::default(), Some(why)),

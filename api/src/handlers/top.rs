@@ -36,7 +36,7 @@ use crate::{
 };
 
 /// What can be narrowed on the page.
-pub(super) const NARROW: &str = "choose a shorter range, or one host: it is quicker by as much";
+pub(super) const NARROW: &str = "choose a shorter range, or one host";
 /// The span unless one is given.
 const DEFAULT_SPAN: Duration = Duration::from_secs(3_600);
 

@@ -130,9 +130,9 @@ async fn a_silence_is_made_in_a_form_that_a_link_fills_in_and_ended_there() {
     assert!(listed(&site, &operator).await.is_empty(), "a GET changes nothing");
     let hostile = "\"><script>alert(1)</script>\u{202e}";
     for (fields, expected) in [
-        (vec![("for", "soon"), ("why", hostile)], "for: expected"),
-        (vec![("for", "2h"), ("severity", "awful"), ("why", "x")], "severity"),
-        (vec![("for", "2h")], "why: is missing"),
+        (vec![("for", "soon"), ("why", hostile)], "For: expected"),
+        (vec![("for", "2h"), ("severity", "awful"), ("why", "x")], "Severity: "),
+        (vec![("for", "2h")], "Why: is missing"),
         (
             vec![
                 ("repeat", "weekly"),
@@ -141,7 +141,7 @@ async fn a_silence_is_made_in_a_form_that_a_link_fills_in_and_ended_there() {
                 ("hosts", "own-1"),
                 ("why", "x"),
             ],
-            "until",
+            "Until: ",
         ),
         (vec![("repeat", "weekly"), ("from", "22:00"), ("until", "07:00"), ("why", "x")], "says nothing"),
     ] {
