@@ -103,13 +103,12 @@ pub async fn run(
     let IngestorSettings { history, host_bytes_per_s, keep_down_hosts, .. } = settings;
     let mut shared = AppState::new(Some(client.clone()), shutdown.clone());
     shared.past = HistoryService::new(questions, shutdown.clone());
-    (shared.health, shared.records_health, shared.notify_allowed) =
-        (health.broker, health.records, doors.allowed());
+    (shared.health, shared.records_health) = (health.broker, health.records);
     let opening = patiently("the audit", || AuditLog::open(&client, history.clone(), shutdown.clone()));
     let Some(records) = shutdown.run_until_cancelled(opening).await else { return Ok(()) };
     shared.audit_log = records?;
     shared.console = Console::new(Some(SqlClient::with_this_program(history.clone())?));
-    shared.people = people.clone();
+    (shared.people, shared.notify_allowed) = (people.clone(), doors.allowed());
     let gate = Gate::new(client.clone(), host_bytes_per_s);
     shared.gate = Some(gate.clone());
     let connections = Connections::new(Limits::of_this_process(), people.addresses().clone());

@@ -188,7 +188,8 @@ pub async fn channel(
     ChannelId(id): ChannelId,
 ) -> Result<Response, Refusal> {
     let entry = scoped.channel(&id).await?;
-    let obstacle = scoped.obstacle_of(&entry.channel).unwrap_or_default();
+    // Settings are named in backticks in terminals and logs.
+    let obstacle = scoped.obstacle_of(&entry.channel).unwrap_or_default().replace('`', "");
     let page = ChannelPage::of(layout, &scoped, ChannelForm::of(entry), false).await?;
     page::render(&ChannelPage { obstacle, ..page })
 }
