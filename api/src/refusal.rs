@@ -7,7 +7,7 @@
 use std::time::Duration;
 
 use axum::{
-    http::{StatusCode, header},
+    http::{HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
 };
 use fleetps_nats::host::MAX_HOST_BYTES;
@@ -34,6 +34,11 @@ impl Refusal {
     /// The same, which may be answered otherwise after a while.
     pub fn for_now(self, wait: Duration) -> Self {
         Self { retry_after: Some(wait), ..self }
+    }
+
+    /// When to ask again, as the header `Retry-After` has it: in whole seconds; less is none.
+    pub fn retry_after_s(&self) -> Option<HeaderValue> {
+        self.retry_after.map(|wait| HeaderValue::from(wait.as_secs().saturating_add(1)))
     }
 
     /// No such address.

@@ -27,6 +27,7 @@ use crate::{
     history_service::HistoryService,
     legacy::{self, LegacyDoor},
     live::{self, Intake},
+    notify::Allowed,
     recovery::StateHealth,
     routes,
     state::AppState,
@@ -107,7 +108,7 @@ pub async fn run(
     let Some(records) = shutdown.run_until_cancelled(opening).await else { return Ok(()) };
     shared.audit_log = records?;
     shared.console = Console::new(Some(SqlClient::with_this_program(history.clone())?));
-    shared.people = people.clone();
+    (shared.people, shared.notify_allowed) = (people.clone(), doors.allowed());
     let gate = Gate::new(client.clone(), host_bytes_per_s);
     shared.gate = Some(gate.clone());
     let connections = Connections::new(Limits::of_this_process(), people.addresses().clone());
@@ -167,6 +168,13 @@ pub async fn run(
     tidying.await?;
     sharpening.await?;
     Ok(())
+}
+
+impl Doors {
+    /// What channels may do on this machine, where it delivers to them.
+    fn allowed(&self) -> Option<Allowed> {
+        self.dispatch.as_ref().map(|settings| settings.allowed.clone())
+    }
 }
 
 /// Tells people of alerts, and follows who looks after them.

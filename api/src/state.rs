@@ -26,6 +26,7 @@ use crate::{
     lines::Lines,
     live::{AdmissionReports, Alerts, Arrivals, Fleet, IngestorReports, Intake, LatestEvents},
     metrics::RequestTimes,
+    notify::Allowed,
     recovery::StateHealth,
     shares::{Bounds, Shares},
     sockets::Sockets,
@@ -97,6 +98,8 @@ pub struct AppState {
     pub control: Control,
     /// Commands to hosts.
     pub commands: Commands,
+    /// What channels of notifications may do on this machine, where it delivers to them.
+    pub notify_allowed: Option<Allowed>,
     /// Whether a command needs a reason.
     pub commands_need_reason: bool,
     /// Which of the hosts are a demonstration's; absent where none are.
@@ -151,6 +154,7 @@ impl AppState {
             legacy_requests: Counts::default(),
             control: Control::default(),
             commands: Commands::default(),
+            notify_allowed: None,
             commands_need_reason: false,
             demo: None,
             host_keys: HostKeys::default(),

@@ -321,6 +321,11 @@ impl Url {
         Self::of(&["top"])
     }
 
+    /// What grew in memory, as JSON.
+    pub fn growth_json() -> Self {
+        Self::of(&["api", "v1", "growth"])
+    }
+
     /// The search for processes.
     pub fn search() -> Self {
         Self::of(&["search"])

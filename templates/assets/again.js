@@ -1,5 +1,5 @@
 // Pages that are not live but end now are asked again while somebody looks at them and is in the middle of nothing.
-// Such a page has an element with `data-again`: the length of what it shows, in ms. A live page that has missed more than
+// One without an answer is not: it would be asked in vain again and again, and says how to. Such a page has an element with `data-again`: the length of what it shows, in ms. A live page that has missed more than
 // patches bring is asked again at once (the event `again`).
 import { go } from "./navigate.js";
 
@@ -17,7 +17,7 @@ function isInUse() {
 
 function look() {
   const length = Number(document.querySelector("main [data-again]")?.dataset.again ?? NaN);
-  if (document.hidden || !(Date.now() - made >= Math.max(LEAST_MS, length / PARTS)) || isInUse()) return;
+  if (document.hidden || document.getElementById("unanswered") || !(Date.now() - made >= Math.max(LEAST_MS, length / PARTS)) || isInUse()) return;
   made = Date.now(); // an answer that does not come is waited for as long
   again();
 }

@@ -12,6 +12,7 @@
 // arrivals.js  hosts that join, on the page that adds them
 // copy.js      buttons that copy
 // steps.js     from sample to sample by key
+// kept.js      what was typed into a form that was refused
 // suggest.js   suggestions below the box of the head
 // numbers.js   numbers as the server writes them
 import { go, start as startNavigation } from "./navigate.js";
@@ -24,6 +25,7 @@ import { start as startTimeline } from "./timeline.js";
 import { start as startAgain } from "./again.js";
 import { start as startArrivals } from "./arrivals.js";
 import { start as startCopy } from "./copy.js";
+import { start as startKept } from "./kept.js";
 import { start as startSuggestions } from "./suggest.js";
 import { start as startTheme } from "./switch.js";
 
@@ -38,6 +40,7 @@ startLive();
 startAgain();
 startArrivals();
 startCopy();
+startKept();
 startSuggestions();
 // The first page of a browser: its fields are to be in the reader's zone, too.
 if (tellZone()) go(location.href, { how: "replace", keep: true });

@@ -155,7 +155,7 @@ function say(frame, share, time, found) {
   moment.dateTime = iso(time);
   upgrade(moment);
   const memory = found && found.memory_total_bytes ? found.memory_used_bytes * 100 / found.memory_total_bytes : null;
-  const text = found ? ` · CPU ${write(found.cpu_percent, "percent")} % · Memory ${write(memory, "percent")} %` : " · nothing is known";
+  const text = found ? ` · CPU ${write(found.cpu_percent, "percent")} % · Memory ${write(memory, "percent")} %` : " · nothing came";
   tip.replaceChildren(moment, text);
 }
 

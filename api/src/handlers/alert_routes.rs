@@ -10,6 +10,7 @@ use fleetps_nats::units;
 
 use super::{
     alert_tabs::Tabs,
+    labelled::{Label, MATCHER, label_in, labelled},
     page::{self, Layout},
 };
 use crate::{
@@ -78,6 +79,10 @@ struct Choice {
     is_told: bool,
     is_escalated: bool,
 }
+
+/// What the page calls further fields of a route.
+const LABELS: [Label; 4] =
+    [("name", "Name"), ("channels", "Channels"), ("escalate", "Escalation"), ("routes", "Routes")];
 
 /// The page of one route, or of a new one.
 #[derive(Template)]
@@ -209,6 +214,7 @@ pub async fn change(layout: Layout, scoped: ScopedFleet, form: Form) -> Result<R
     match saved {
         Ok(_) => Ok(Redirect::to(&Url::alert_routes().to_string()).into_response()),
         Err(problem) if matches!(problem.status, StatusCode::BAD_REQUEST | StatusCode::CONFLICT) => {
+            let problem = labelled(problem, |field| label_in(&[&LABELS, &MATCHER], field));
             let page = RoutePage::of(layout, &routes, &ids, place, as_typed(&form, &ids));
             let (status, after) = (problem.status, form.field("after"));
             let page = RoutePage { problem: Some(problem), revision, after, ..page };

@@ -138,6 +138,10 @@ impl AuditPage {
         SpanForm::of(&self.layout.times, &self.timeless(), self.span.span)
     }
 
+    fn json(&self) -> Url {
+        Url::audit().api().with(&self.query)
+    }
+
     fn csv(&self) -> Url {
         csv::url(Url::audit().api(), self.query.clone())
     }

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     alert_tabs::Tabs,
+    labelled::labelled,
     page::{self, Layout},
 };
 use crate::{
@@ -132,6 +133,8 @@ struct ChannelPage {
     others: Vec<String>,
     /// Why it was not saved.
     problem: Option<Refusal>,
+    /// Why nothing can be delivered to it as it is saved; empty where nothing is known against it.
+    obstacle: String,
     /// What became of a test, and the colour of that.
     tested: Option<(String, &'static str)>,
     deliveries: Deliveries,
@@ -151,7 +154,8 @@ impl ChannelPage {
             false => Deliveries::of(scoped, &form.id).await?,
         };
         let tabs = Tabs { current: "Channels" };
-        Ok(Self { layout, tabs, is_new, form, others, problem: None, tested: None, deliveries })
+        let obstacle = String::new();
+        Ok(Self { layout, tabs, is_new, form, others, problem: None, obstacle, tested: None, deliveries })
     }
 }
 
@@ -183,8 +187,11 @@ pub async fn channel(
     scoped: ScopedFleet,
     ChannelId(id): ChannelId,
 ) -> Result<Response, Refusal> {
-    let form = ChannelForm::of(scoped.channel(&id).await?);
-    page::render(&ChannelPage::of(layout, &scoped, form, false).await?)
+    let entry = scoped.channel(&id).await?;
+    // Settings are named in backticks in terminals and logs.
+    let obstacle = scoped.obstacle_of(&entry.channel).unwrap_or_default().replace('`', "");
+    let page = ChannelPage::of(layout, &scoped, ChannelForm::of(entry), false).await?;
+    page::render(&ChannelPage { obstacle, ..page })
 }
 
 /// Saves the channel of the form, removes or tries it, as the button says; one that is none stays in the form.
@@ -198,6 +205,7 @@ pub async fn change(layout: Layout, scoped: ScopedFleet, form: Form) -> Result<R
     match done {
         Ok(url) => Ok(Redirect::to(&url.to_string()).into_response()),
         Err(problem) if matches!(problem.status, StatusCode::BAD_REQUEST | StatusCode::CONFLICT) => {
+            let problem = labelled(problem, |field| channels::label_of(&filled.kind, field));
             let (status, is_new) = (problem.status, filled.revision == 0);
             let page = ChannelPage::of(layout, &scoped, filled, is_new).await?;
             let page = ChannelPage { problem: Some(problem), ..page };

@@ -10,13 +10,17 @@ use super::{
     host_head::HostHead,
     no_snapshot,
     page::{self, Layout},
+    unanswered::Unanswered,
     visit::visit_span,
 };
 use crate::{
     csv,
     extract::{Host, Query},
     live::{Moment, now_us},
-    query::parameter::{self, Count, is_default},
+    query::{
+        order::{Direction, Order},
+        parameter::{self, Count, is_default},
+    },
     refusal::Refusal,
     scoped_fleet::{
         ScopedFleet,
@@ -25,7 +29,7 @@ use crate::{
     url::{HostTab, Url},
     view::{
         View,
-        diff::{self, Section},
+        diff::{self, DiffBy, Section, Sorting},
         query::MAX_ROWS,
         span::Stamp,
         system,
@@ -118,6 +122,12 @@ pub struct DiffQuery {
     /// The most changes of each kind.
     #[serde(with = "parameter", skip_serializing_if = "is_default")]
     pub rows: Count<DEFAULT_ROWS, MAX_ROWS>,
+    /// By what each kind is sorted that has such a column; without it by what matters most.
+    #[serde(with = "parameter::optional", skip_serializing_if = "Option::is_none")]
+    pub sort: Option<DiffBy>,
+    /// Which way.
+    #[serde(with = "parameter::optional", skip_serializing_if = "Option::is_none")]
+    pub dir: Option<Direction>,
     /// The span, or the moment at its end.
     #[serde(flatten)]
     pub when: TimeQuery,
@@ -130,10 +140,11 @@ struct DiffPage {
     layout: Layout,
     head: HostHead,
     view: View,
-    answer: Answer,
+    answer: Result<Answer, Unanswered>,
     sections: Vec<Section>,
     span: Span,
     links: Links,
+    query: DiffQuery,
 }
 
 impl DiffPage {
@@ -168,8 +179,13 @@ impl DiffPage {
     /// The page with every change.
     fn more(&self) -> Option<Url> {
         let is_cut = self.sections.iter().any(|section| section.is_cut);
-        let query = DiffQuery { rows: Count::MOST, when: TimeQuery::from(&self.links.when) };
+        let when = TimeQuery::from(&self.links.when);
+        let query = DiffQuery { rows: Count::MOST, when, ..self.query.clone() };
         is_cut.then(|| self.url().with(&query))
+    }
+
+    fn json(&self) -> Url {
+        self.url().api().with(&SpanQuery::of(self.span))
     }
 
     fn csv(&self) -> Url {
@@ -190,17 +206,28 @@ pub async fn page(
 ) -> response::Result<Response> {
     let timeless = DiffQuery { when: TimeQuery::default(), ..query.clone() };
     let page = Url::host(host.as_str(), HostTab::Diff).with(&timeless);
+    let by = query.sort.map(|sort| Order::by(sort, query.dir));
     let links = Links { page, when: query.when.resolve(now_us())? };
     let timeline = links.when.span(now_us());
     let span = Span { to_us: links.when.at_us.unwrap_or(timeline.to_us), ..timeline };
     let visited = visit_span(&scoped, &host, HostTab::Diff, links.clone()).await?;
     let (head, moment) = visited.moment(&layout)?;
-    let answer = compare(&scoped, &host, span, links.when.span.is_some()).await?;
+    let answer = compare(&scoped, &host, span, links.when.span.is_some()).await;
+    let answer =
+        Unanswered::or(answer, "compare moments that are closer together", || links.shorter(now_us()))?;
     let rows = query.rows.get();
     let sections = match &answer {
-        Answer::Changed(diff, _) => diff::sections(diff, host.as_str(), rows),
-        Answer::Nothing(..) => Vec::new(),
+        Ok(Answer::Changed(diff, _)) => {
+            let sorted_by = |sort, dir| {
+                let query = DiffQuery { sort: Some(sort), dir, ..query.clone() };
+                Url::host(host.as_str(), HostTab::Diff).with(&query)
+            };
+            diff::sections(diff, host.as_str(), rows, &Sorting { by, sorted_by: &sorted_by })
+        }
+        Ok(Answer::Nothing(..)) | Err(_) => Vec::new(),
     };
     let view = View { fields: system::head_fields(&moment, now_us()), ..View::default() };
-    Ok(page::render(&DiffPage { layout, head, view, answer, sections, span, links })?)
+    let why = answer.as_ref().err().cloned();
+    let response = page::render(&DiffPage { layout, head, view, answer, sections, span, links, query })?;
+    Ok(Unanswered::dress(why.as_ref(), response))
 }

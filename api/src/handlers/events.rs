@@ -5,7 +5,7 @@ use std::{collections::HashMap, time::Duration};
 
 use askama::Template;
 use axum::response::{self, Response};
-use fleetps_ingestor::history::{EventKind, EventList, EventQuery, MissingSegment, Span};
+use fleetps_ingestor::history::{Event, EventKind, EventList, EventQuery, MissingSegment, Span};
 use fleetps_nats::HostName;
 use serde::{Deserialize, Serialize};
 
@@ -14,6 +14,8 @@ use super::{
     alerts::AlertsQuery,
     host_head::HostHead,
     page::{self, Layout},
+    top::NARROW,
+    unanswered::Unanswered,
     visit::visit_span,
 };
 use crate::{
@@ -153,6 +155,9 @@ impl HostEventsPage {
     }
 }
 
+/// Events, and the question for older ones.
+type Listed = (EventList, Option<EventsQuery>);
+
 /// A list of events with the links around it.
 struct ListedEvents {
     /// The page without parameters, and its JSON.
@@ -165,6 +170,8 @@ struct ListedEvents {
     alert: Option<Url>,
     /// The host that the page is about.
     about: Option<HostName>,
+    /// Why there is no list.
+    unanswered: Option<Unanswered>,
 }
 
 /// A place in the switch between kinds.
@@ -178,12 +185,16 @@ impl ListedEvents {
     fn new(
         page: Url,
         query: EventsQuery,
-        (listing, older): (EventList, Option<EventsQuery>),
+        listed: Result<Listed, Unanswered>,
         about: Option<HostName>,
         alert: Option<Url>,
         (until_now, ends_now): (&LoopsUntilNow, bool),
     ) -> Self {
         let with_host = about.is_none();
+        let ((listing, older), unanswered) = match listed {
+            Ok(listed) => (listed, None),
+            Err(why) => (Listed::default(), Some(why)),
+        };
         let (table, total) = match query.kinds.as_slice() {
             // What was counted are loops and their ends, which are one row.
             [EventKind::RestartLoop] => {
@@ -193,6 +204,7 @@ impl ListedEvents {
         };
         Self {
             alert,
+            unanswered,
             table,
             about,
             total: total.map(display::count).unwrap_or_default(),
@@ -225,6 +237,10 @@ impl ListedEvents {
         self.page.clone().with(&query).parameters()
     }
 
+    fn as_json(&self) -> Url {
+        self.json.clone().with(&self.query)
+    }
+
     fn csv(&self) -> Url {
         csv::url(self.json.clone(), self.query.clone())
     }
@@ -232,7 +248,7 @@ impl ListedEvents {
 
 impl EventsPage {
     fn timeless(&self) -> Url {
-        Url::events().with(&EventsQuery { span: SpanQuery::default(), ..self.list.query.clone() })
+        timeless(&self.list.query)
     }
 
     fn ranges(&self) -> Vec<RangeLink> {
@@ -244,6 +260,11 @@ impl EventsPage {
     }
 }
 
+/// The page without its span.
+fn timeless(query: &EventsQuery) -> Url {
+    Url::events().with(&EventsQuery { span: SpanQuery::default(), ..query.clone() })
+}
+
 /// The events of one host, or of all; and the question for older ones.
 ///
 /// # Errors
@@ -253,7 +274,7 @@ pub async fn ask(
     host: Option<HostName>,
     request: &EventsRequest,
     asked_for: AskedFor,
-) -> Result<(EventList, Option<EventsQuery>), Refusal> {
+) -> Result<Listed, Refusal> {
     let EventsRequest { query, span } = request.clone();
     let given = |text: String| (!text.is_empty()).then_some(text);
     let query = EventQuery {
@@ -296,7 +317,7 @@ async fn ask_for_page(
     scoped: &ScopedFleet,
     host: Option<HostName>,
     request: &EventsRequest,
-) -> Result<(EventList, Option<EventsQuery>), Refusal> {
+) -> Result<Listed, Refusal> {
     let mut asked = request.clone();
     if asked.query.kinds == [EventKind::RestartLoop] {
         asked.query.kinds.push(EventKind::RestartLoopEnded);
@@ -314,10 +335,11 @@ type LoopsUntilNow = HashMap<LoopName, UntilNow>;
 async fn loops_until_now(
     scoped: &ScopedFleet,
     query: &EventsQuery,
-    listed: &EventList,
+    listed: &Result<Listed, Unanswered>,
     ends_now: bool,
 ) -> LoopsUntilNow {
     let mut found = LoopsUntilNow::new();
+    let Ok((listed, _)) = listed else { return found };
     if !ends_now || query.kinds != [EventKind::RestartLoop] {
         return found;
     }
@@ -337,6 +359,32 @@ async fn loops_until_now(
     found
 }
 
+/// Says of the loops among `listed` that go on how often they were started until now: their events only say how they began.
+pub(super) async fn note_lives_until_now(
+    scoped: &ScopedFleet,
+    host: Option<HostName>,
+    request: &EventsRequest,
+    listed: &mut EventList,
+) {
+    let is_loop = |event: &Event| event.kind == EventKind::RestartLoop;
+    if !ends_now(&request.query.span, None) || !listed.items.iter().any(is_loop) {
+        return;
+    }
+    let query = EventsQuery { kinds: vec![EventKind::RestartLoop], ..request.query.clone() };
+    let loops = EventsRequest { query, span: request.span.clone() };
+    let Ok(known) = ask_for_page(scoped, host, &loops).await else { return };
+    let known = Ok(known);
+    let until_now = loops_until_now(scoped, &loops.query, &known, true).await;
+    let Ok((known, _)) = &known else { return };
+    let going_on = restart_loops::going_on(&known.items);
+    for event in listed.items.iter_mut().filter(|event| is_loop(event)) {
+        let goes_on = going_on.iter().any(|other| other.at_us == event.at_us && other.host == event.host);
+        if let Some(found) = until_now.get(&restart_loops::name_of(event)).filter(|_| goes_on) {
+            event.lives = Some(found.starts());
+        }
+    }
+}
+
 /// Whether events within `span` go on until now, on a page of the moment `at_us`. Of older ones nobody knows what came later.
 fn ends_now(span: &SpanQuery, at_us: Option<i64>) -> bool {
     span.to.map_or(at_us.is_none(), |to| to == TimeParam::Now)
@@ -354,16 +402,19 @@ pub async fn fleet_page(
     Query(query): Query<EventsQuery>,
 ) -> Result<Response, Refusal> {
     let request = EventsRequest::of(query)?;
-    let listed = ask_for_page(&scoped, None, &request).await?;
+    let listed = ask_for_page(&scoped, None, &request).await;
+    let listed = Unanswered::or(listed, NARROW, || request.span.shorter(&timeless(&request.query)))?;
+    let why = listed.as_ref().err().cloned();
     let alert = alert(&scoped, &request.query, request.query.host.as_ref());
     let ends_now = ends_now(&request.query.span, None);
-    let until_now = loops_until_now(&scoped, &request.query, &listed.0, ends_now).await;
-    page::render(&EventsPage {
+    let until_now = loops_until_now(&scoped, &request.query, &listed, ends_now).await;
+    let response = page::render(&EventsPage {
         layout,
         set_aside: scoped.set_aside(),
         span: request.span,
         list: ListedEvents::new(Url::events(), request.query, listed, None, alert, (&until_now, ends_now)),
-    })
+    })?;
+    Ok(Unanswered::dress(why.as_ref(), response))
 }
 
 /// The events on a host in the time of its timeline, as a page.
@@ -380,14 +431,17 @@ pub async fn host_page(
     let page = Url::host(host.as_str(), HostTab::Events);
     let others = EventsQuery { span: SpanQuery::default(), ..query.clone() };
     let links = Links { page: page.clone().with(&others), when };
+    let shorter = links.shorter(now_us());
     let visited = visit_span(&scoped, &host, HostTab::Events, links).await?;
     let (head, moment) = visited.moment(&layout)?;
     let request = EventsRequest { query, span };
     let (commands, _) = scoped.commands(Some(&host), SHOWN_COMMANDS);
     let alert = alert(&scoped, &request.query, Some(&host));
     let about = host.clone();
-    let listed = ask_for_page(&scoped, Some(host), &request).await?;
-    let until_now = loops_until_now(&scoped, &request.query, &listed.0, ends_now).await;
+    let listed = ask_for_page(&scoped, Some(host), &request).await;
+    let listed = Unanswered::or(listed, "choose a shorter range", || shorter)?;
+    let why = listed.as_ref().err().cloned();
+    let until_now = loops_until_now(&scoped, &request.query, &listed, ends_now).await;
     let page = HostEventsPage {
         layout,
         head,
@@ -395,7 +449,7 @@ pub async fn host_page(
         list: ListedEvents::new(page, request.query, listed, Some(about), alert, (&until_now, ends_now)),
         commands: commands::table(&commands, false),
     };
-    Ok(page::render(&page)?)
+    Ok(Unanswered::dress(why.as_ref(), page::render(&page)?))
 }
 
 #[cfg(test)]

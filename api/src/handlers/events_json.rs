@@ -10,7 +10,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::{
-    events::{EventsQuery, EventsRequest, ask},
+    events::{EventsQuery, EventsRequest, ask, note_lives_until_now},
     json::AboutPast,
     listing::{self, List},
 };
@@ -126,7 +126,9 @@ async fn answer(
     asked: InFormat<EventsQuery>,
 ) -> Result<Answer<AboutPast<Events<'static>>>, Refusal> {
     let request = EventsRequest::of(asked.query)?;
-    let (listing, older) = ask(scoped, host, &request, asked.format.into()).await?;
+    let about = host.clone().or(request.query.host.clone());
+    let (mut listing, older) = ask(scoped, host, &request, asked.format.into()).await?;
+    note_lives_until_now(scoped, about, &request, &mut listing).await;
     let answer = Events {
         from: Time(request.span.span.from_us),
         to: Time(request.span.span.to_us),

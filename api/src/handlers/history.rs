@@ -8,10 +8,12 @@ use fleetps_nats::{HostName, Snapshot};
 use super::{
     host_head::{self, HostHead},
     page::{self, Layout},
-    timeline::without_the_newest_gap,
+    timeline::with_the_last_gap,
+    unanswered::Unanswered,
     visit::{Visit, visit},
 };
 use crate::{
+    csv,
     extract::{Host, Query},
     live::now_us,
     refusal::Refusal,
@@ -30,6 +32,7 @@ use crate::{
         table::Table,
         timeline,
         travel::{Links, TimeQuery, When},
+        when::SpanQuery,
     },
 };
 
@@ -54,6 +57,7 @@ struct HistoryPage {
     /// The times below each chart.
     labels: Vec<(String, String)>,
     metrics_url: Url,
+    csv: Url,
     panels: Vec<Panel>,
     values: Vec<ValueRow>,
     values_at_us: i64,
@@ -65,9 +69,12 @@ struct HistoryPage {
     kept: Vec<(&'static str, i64)>,
     /// Since when the broker is away, where the charts end earlier for that.
     away: Option<Stamp>,
+    /// Why there are no charts.
+    unanswered: Option<Unanswered>,
 }
 
 /// The answers of the history for one page.
+#[derive(Default)]
 struct Answers {
     metrics: HostMetrics,
     cpu: Breakdown,
@@ -92,14 +99,20 @@ pub async fn page(
             (head, View { fields, ..View::default() })
         }
         // There are charts of times that have no process table.
-        Visit::Nothing(head, _) => (head, View::default()),
+        Visit::Nothing(head, _) | Visit::Unanswered(head, _) => (head, View::default()),
         Visit::Elsewhere(response) => return Ok(response),
     };
     let span = when.span(now_us);
     let Newer { snapshots, away } = scoped.newer(&host, span).await;
     let bands = scoped.alert_bands(&host, span, |_| true);
-    let answers = scoped.ask(move |history| ask(history, &host, span, &snapshots)).await?;
-    let metrics = without_the_newest_gap(answers.metrics, span, now_us);
+    let silent_since_us = scoped.silent_since(&host);
+    let asked = scoped.ask(move |history| ask(history, &host, span, &snapshots)).await;
+    let narrow = "choose a shorter range";
+    let (answers, unanswered) = match Unanswered::or(asked, narrow, || links.shorter(now_us))? {
+        Ok(answers) => (answers, None),
+        Err(why) => (Answers::default(), Some(why)),
+    };
+    let metrics = with_the_last_gap(answers.metrics, span, now_us, silent_since_us);
     let values_at_us =
         when.at_us.unwrap_or_else(|| metrics.points.last().map_or(span.to_us, |point| point.to_us));
     // A chart of the past leads to the moment of its values.
@@ -107,11 +120,12 @@ pub async fn page(
     let href = |program: &str| program_url(&head.host, &shown, program);
     let mut panels = panel::panels(&metrics, (span, values_at_us), [&answers.cpu, &answers.memory], href);
     panels.iter_mut().for_each(|panel| bands::draw(&mut panel.chart, &bands, span));
-    page::render(&HistoryPage {
+    let response = page::render(&HistoryPage {
         layout,
         alerts: bands::lines(&bands),
         commands: commands_in(&scoped, &head.host, span),
         metrics_url: head.timeline.metrics.clone(),
+        csv: csv::url(Url::host_metrics(head.host.as_str()), SpanQuery::of(span)),
         head,
         view,
         span,
@@ -122,7 +136,9 @@ pub async fn page(
         resolution: in_words(metrics.resolution),
         kept: kept_in_words(&answers.kept),
         away: away.map(|since| Stamp::of(since.0)),
-    })
+        unanswered: unanswered.clone(),
+    })?;
+    Ok(Unanswered::dress(unanswered.as_ref(), response))
 }
 
 /// The commands to `host` that were asked for in a time, the latest first.

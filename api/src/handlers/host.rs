@@ -15,6 +15,7 @@ use super::{
     new_command::NewCommandQuery,
     page::{self, Layout},
     push::{self, Live},
+    unanswered::Unanswered,
     visit::visit,
 };
 use crate::{
@@ -35,6 +36,10 @@ use crate::{
     },
 };
 
+/// What can be narrowed on the page.
+const NARROW: &str =
+    "plain words are quicker than regular expressions, above all than those with large repetitions";
+
 /// The page of a host's processes.
 #[derive(Template)]
 #[template(path = "host.html")]
@@ -48,6 +53,8 @@ struct HostPage {
     alert: Option<Url>,
     /// Where processes of the table are signalled; absent where the person may not.
     signal_url: Option<Url>,
+    /// Why the table is empty.
+    unanswered: Option<Unanswered>,
 }
 
 /// A place in the switch between arrangements.
@@ -139,17 +146,24 @@ pub async fn page(
     let (query, links) = fixed(&host, query)?;
     let visited = visit(&scoped, &host, HostTab::Processes, links.clone()).await?;
     let (head, moment) = visited.moment(&layout)?;
+    let fields = system::head_fields(&moment, now_us());
+    let filtered = filtered(&scoped, *moment, &query, &links).await;
+    let (view, unanswered) = match Unanswered::or(filtered, NARROW, || None)? {
+        Ok(view) => (view, None),
+        Err(why) => (View { fields, ..View::default() }, Some(why)),
+    };
     let page = HostPage {
         layout,
-        view: filtered(&scoped, *moment, &query, &links).await?,
+        view,
         live_url: Url::host_live(host.as_str()).with(&query),
         alert: alert_link::link(&scoped, alert_on::processes(&host, &query), Some(&host)),
         signal_url: signal_url(&scoped, &host).filter(|_| head.is_live()),
         head,
         page: Url::host(host.as_str(), HostTab::Processes),
         query,
+        unanswered: unanswered.clone(),
     };
-    Ok(page::render(&page)?)
+    Ok(Unanswered::dress(unanswered.as_ref(), page::render(&page)?))
 }
 
 fn signal_url(scoped: &ScopedFleet, host: &HostName) -> Option<Url> {

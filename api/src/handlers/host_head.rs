@@ -58,8 +58,8 @@ pub struct Bar {
     pub note: &'static str,
     /// Since when the broker is away, where a later snapshot may be missing for that.
     pub away: Option<Stamp>,
-    /// Whether there is a snapshot.
-    pub has_snapshot: bool,
+    /// What is shown of the time.
+    pub title: &'static str,
     /// The snapshot before.
     pub earlier: Option<Url>,
     /// The snapshot after.
@@ -168,7 +168,8 @@ impl Bar {
         let (earlier, later) = (then.earlier_us, then.later_us);
         let captured_at_us = then.moment.snapshot().captured_at_us;
         let away = then.away.map(|since| Stamp::of(since.0));
-        Self { note, away, has_snapshot: true, ..Self::new(captured_at_us, at_us, earlier, later, links) }
+        let title = "Snapshot of";
+        Self { note, away, title, ..Self::new(captured_at_us, at_us, earlier, later, links) }
     }
 
     /// The bar for a moment that has none.
@@ -183,13 +184,18 @@ impl Bar {
         Self::new(at_us, at_us, earlier, later, links)
     }
 
+    /// The bar for a moment that was asked for in vain.
+    pub fn unanswered(at_us: i64, links: &Links) -> Self {
+        Self { title: "No answer yet about", ..Self::new(at_us, at_us, None, None, links) }
+    }
+
     fn new(shown_us: i64, at_us: i64, earlier: Option<i64>, later: Option<i64>, links: &Links) -> Self {
         let step = |label, minutes: i64| (label, links.at(at_us.saturating_add(minutes * MINUTE_US)));
         Self {
             at_us: shown_us,
             note: "",
             away: None,
-            has_snapshot: false,
+            title: "Nothing is known of",
             earlier: earlier.map(|at_us| links.at(at_us)),
             later: later.map(|at_us| links.at(at_us)),
             steps: [step("−1 h", -60), step("−1 min", -1), step("+1 min", 1), step("+1 h", 60)],

@@ -218,6 +218,11 @@ impl ProcessPage {
         SpanForm::of(&self.layout.times, &Url::of_process(&self.subject.identity), self.span.span)
     }
 
+    fn json(&self) -> Url {
+        let (page, query) = self.metrics_query(self.span.given.clone());
+        page.with(&query)
+    }
+
     fn csv(&self) -> Url {
         let (page, query) = self.metrics_query(self.span.given.clone());
         csv::url(page, query)

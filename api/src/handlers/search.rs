@@ -12,6 +12,7 @@ use fleetps_ingestor::{
 use super::{
     alert_link,
     page::{self, Layout},
+    unanswered::Unanswered,
 };
 use crate::{
     broker::AwaySince,
@@ -128,6 +129,10 @@ const REST: u32 = 50;
 /// Pages are asked again when what they show has moved by so small a part (`assets/again.js`).
 const PARTS: u32 = 500;
 
+/// What can be narrowed on the page.
+const NARROW: &str = "name a host or a group in the filter, as in host = web-01 and java; plain words are quicker than \
+    regular expressions";
+
 /// Hosts on the page: the filter of the fleet page shows all that have the words.
 const SHOWN_HOSTS: usize = 12;
 
@@ -156,6 +161,8 @@ struct SearchPage {
     alert: Option<Url>,
     /// When the present was searched, and what the page is asked again by, in ms; absent for a moment of the past.
     searched: Option<(Stamp, u128)>,
+    /// Why nothing was found out.
+    unanswered: Option<Unanswered>,
 }
 
 /// A place in the switch between foldings.
@@ -182,6 +189,7 @@ impl SearchPage {
             away: None,
             at_us: moment(&query.search),
             searched: None,
+            unanswered: None,
             alert: alert_link::link(scoped, alert_on::search(&search::widened(&query.search.q)), None),
             query,
         }
@@ -231,10 +239,18 @@ impl SearchPage {
     }
 
     /// What the page shows, which JSON and CSV otherwise search as it is typed, in another order.
-    fn csv(&self) -> Url {
+    fn for_programs(&self) -> SearchQuery {
         let fixed = self.fixed().search;
         let (q, sort) = (search::widened(&fixed.q), fixed.sort.or(Some(search::USUAL)));
-        csv::url(Url::search().api(), SearchQuery { q, sort, ..fixed })
+        SearchQuery { q, sort, ..fixed }
+    }
+
+    fn json(&self) -> Url {
+        Url::search().api().with(&self.for_programs())
+    }
+
+    fn csv(&self) -> Url {
+        csv::url(Url::search().api(), self.for_programs())
     }
 
     /// How many processes are added up at most.
@@ -311,7 +327,14 @@ pub async fn page(
     let answer = match widened.filter {
         // Every process of every host is no search, but a way to see what can be asked.
         Ok(filter) if !filter.is_empty() && !page.has_wrong_time() => {
-            Some(ask(&scoped, filter, page.at_us, (order, limit.get()), AskedFor::Page).await?)
+            let asked = ask(&scoped, filter, page.at_us, (order, limit.get()), AskedFor::Page).await;
+            match Unanswered::or(asked, NARROW, || None)? {
+                Ok(answer) => Some(answer),
+                Err(why) => {
+                    page.unanswered = Some(why);
+                    None
+                }
+            }
         }
         _ => None,
     };
@@ -323,10 +346,12 @@ pub async fn page(
         page = page.with_hosts(&scoped, &words);
     }
     page.set_aside = if page.at_us.is_some() { scoped.set_aside() } else { Vec::new() };
+    let why = page.unanswered.clone();
     // Ten thousand rows may be asked for.
-    page::render_aside(move || match answer {
+    let response = page::render_aside(move || match answer {
         Some(answer) => page.with(answer),
         None => page,
     })
-    .await
+    .await?;
+    Ok(Unanswered::dress(why.as_ref(), response))
 }

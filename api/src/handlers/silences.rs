@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     alert_tabs::Tabs,
+    labelled::{Label, MATCHER, label_in, labelled},
     page::{self, Layout},
 };
 use crate::{
@@ -78,6 +79,9 @@ impl SilenceForm {
     }
 }
 
+/// What the page calls further fields of a silence.
+const LABELS: [Label; 1] = [("for", "For")];
+
 /// The page.
 #[derive(Template)]
 #[template(path = "silences.html")]
@@ -130,6 +134,7 @@ pub async fn change(layout: Layout, scoped: ScopedFleet, form: Form) -> Result<R
     match done {
         Ok(()) => Ok(Redirect::to(&Url::silences().to_string()).into_response()),
         Err(problem) if matches!(problem.status, StatusCode::BAD_REQUEST | StatusCode::CONFLICT) => {
+            let problem = labelled(problem, |field| label_in(&[&MATCHER, &LABELS], field));
             let status = problem.status;
             let page = SilencesPage::of(layout, &scoped, SilenceForm::filled_in(&form)).await?;
             Ok((status, page::render(&SilencesPage { problem: Some(problem), ..page })?).into_response())

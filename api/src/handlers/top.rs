@@ -11,17 +11,22 @@ use super::{
     alert_link,
     json::resolution_word,
     page::{self, Layout},
+    unanswered::Unanswered,
 };
 use crate::{
     csv, display,
     history_service::AskedFor,
     live::now_us,
-    query::parameter::{self, BadParameter, Count, is_default},
+    query::{
+        order::Order,
+        parameter::{self, BadParameter, Count, is_default},
+    },
     refusal::Refusal,
     scoped_fleet::ScopedFleet,
     url::Url,
     view::{
         alert_on,
+        growth::GrowthBy,
         span::{PageSpan, RangeLink},
         table::Table,
         time_field::SpanForm,
@@ -30,6 +35,8 @@ use crate::{
     },
 };
 
+/// What can be narrowed on the page.
+pub(super) const NARROW: &str = "choose a shorter range, or one host";
 /// The span unless one is given.
 const DEFAULT_SPAN: Duration = Duration::from_secs(3_600);
 
@@ -76,6 +83,7 @@ impl TopRequest {
 }
 
 /// The first lines of a top.
+#[derive(Debug)]
 pub struct Answer {
     /// The lines.
     pub rows: Vec<TopRow>,
@@ -104,6 +112,7 @@ struct TopPage {
     cpu: Option<String>,
     resolution: &'static str,
     alert: Option<Url>,
+    unanswered: Option<Unanswered>,
 }
 
 /// A place in the switch between groups.
@@ -126,6 +135,9 @@ pub struct TopPageQuery {
     /// What is shown of it.
     #[serde(with = "parameter", skip_serializing_if = "is_default")]
     pub show: TopShow,
+    /// What grew is sorted by this.
+    #[serde(flatten)]
+    pub order: Order<GrowthBy>,
 }
 
 impl TopPage {
@@ -138,7 +150,7 @@ impl TopPage {
     }
 
     fn timeless(&self) -> Url {
-        Url::top().with(&TopQuery { span: SpanQuery::default(), ..self.query.clone() })
+        timeless(&self.query)
     }
 
     fn ranges(&self) -> Vec<RangeLink> {
@@ -147,6 +159,10 @@ impl TopPage {
 
     fn span_form(&self) -> SpanForm {
         SpanForm::of(&self.layout.times, &self.timeless(), self.span.span)
+    }
+
+    fn json(&self) -> Url {
+        Url::top().api().with(&self.query)
     }
 
     fn csv(&self) -> Url {
@@ -162,13 +178,18 @@ impl TopPage {
     /// What grew in memory in the same time.
     fn grown(&self) -> Url {
         let top = TopQuery { limit: Count::default(), ..self.query.clone() };
-        Url::top().with(&TopPageQuery { top, show: TopShow::Growth })
+        Url::top().with(&TopPageQuery { top, show: TopShow::Growth, order: Order::default() })
     }
 
     /// The same top of all hosts.
     fn of_all_hosts(&self) -> Url {
         Url::top().with(&TopQuery { host: None, ..self.query.clone() })
     }
+}
+
+/// The page without its span.
+fn timeless(query: &TopQuery) -> Url {
+    Url::top().with(&TopQuery { span: SpanQuery::default(), ..query.clone() })
 }
 
 /// "Processes used 61 s of CPU; the machines counted 64 s, so 3 s (4.7 %) were in no process that was seen"
@@ -186,18 +207,27 @@ fn in_words(cpu: CpuUse) -> String {
 /// The page of who used most.
 pub async fn page(layout: Layout, scoped: ScopedFleet, query: TopQuery) -> Result<Response, Refusal> {
     let request = TopRequest::of(query)?;
-    let answer = request.ask(&scoped, AskedFor::Page).await?;
-    let table = TopTable { query: &request.query, span: request.span.span, sum: answer.sum };
-    page::render(&TopPage {
+    let asked = request.ask(&scoped, AskedFor::Page).await;
+    let asked = Unanswered::or(asked, NARROW, || request.span.shorter(&timeless(&request.query)))?;
+    let (answer, unanswered) = match asked {
+        Ok(answer) => (Some(answer), None),
+        Err(why) => (None, Some(why)),
+    };
+    let answer = answer.as_ref();
+    let sum = answer.and_then(|answer| answer.sum);
+    let table = TopTable { query: &request.query, span: request.span.span, sum };
+    let response = page::render(&TopPage {
         layout,
         set_aside: scoped.set_aside(),
-        table: table.table(&answer.rows),
-        is_cut: answer.total > answer.rows.len() as u64,
-        total: display::count(answer.total),
-        cpu: answer.cpu.filter(|cpu| cpu.machines_ms > 0).map(in_words),
-        resolution: resolution_word(answer.resolution),
+        table: answer.map(|answer| table.table(&answer.rows)).unwrap_or_default(),
+        is_cut: answer.is_some_and(|answer| answer.total > answer.rows.len() as u64),
+        total: answer.map(|answer| display::count(answer.total)).unwrap_or_default(),
+        cpu: answer.and_then(|answer| answer.cpu).filter(|cpu| cpu.machines_ms > 0).map(in_words),
+        resolution: answer.map(|answer| resolution_word(answer.resolution)).unwrap_or_default(),
+        unanswered: unanswered.clone(),
         alert: alert_link::link(&scoped, alert_on::top(&request.query), request.query.host.as_ref()),
         query: request.query,
         span: request.span,
-    })
+    })?;
+    Ok(Unanswered::dress(unanswered.as_ref(), response))
 }

@@ -13,6 +13,7 @@ use axum::{
 use futures_util::StreamExt;
 use subtle::ConstantTimeEq;
 
+use super::guard;
 use crate::{
     auth::{Accounts, ClientInfo, Credential, FormToken, People, Person, Principal, network},
     connections::Place,
@@ -29,6 +30,8 @@ const MAX_STRANGERS_BYTES: usize = 16 << 10;
 const BODY_WITHIN: Duration = Duration::from_secs(30);
 /// The header of what a page asks by itself (`assets/navigate.js`), again and again.
 const BY_ITSELF: &str = "x-fleetps-by-itself";
+/// Where people sign in.
+const SIGN_IN: &str = "/sign-in";
 /// The name of the field that every form sends along.
 const FIELD: &str = "form_token";
 
@@ -50,7 +53,12 @@ pub async fn admit(State(people): State<People>, request: Request, next: Next) -
     take_place(&asked, &request)?;
     let request = match request.method().is_safe() {
         true => request,
-        false => checked_form(&people, &asked, request).await?,
+        false => match checked_form(&people, &asked, request).await {
+            Err(refusal) if refusal.status == StatusCode::FORBIDDEN && asked.must_sign_in(&people) => {
+                return Ok(asked.to_sign_in(refusal.into_response()));
+            }
+            checked => checked?,
+        },
     };
     // One that has ended is not used any more: a use would revive it.
     let used = asked.credential.as_ref().filter(|_| asked.is_use && asked.principal.is_some());
@@ -89,7 +97,7 @@ struct Asked {
     is_use: bool,
     /// Whether it may be asked however often.
     has_no_limit: bool,
-    /// The address, where it is one that a person reads.
+    /// The page that a person reads, or is on: of a form the page that has it.
     page: Option<String>,
 }
 
@@ -99,9 +107,15 @@ impl Asked {
         let is_api = url::is_of_programs(path);
         let accept = request.headers().get(header::ACCEPT).and_then(|accept| accept.to_str().ok());
         let is_stream = accept.is_some_and(|accept| accept.contains("text/event-stream"));
-        let page = request.uri().path_and_query().map(ToString::to_string);
         let is_for_programs = is_api || is_stream || path == "/readyz" || path.starts_with("/metrics");
-        let is_page = request.method() == Method::GET && !is_for_programs;
+        // What is sent before the sign-in says itself what is wrong with it.
+        let is_before_sign_in = path == SIGN_IN || path.starts_with("/welcome/");
+        let page = match *request.method() {
+            _ if is_for_programs => None,
+            Method::GET => request.uri().path_and_query().map(ToString::to_string),
+            Method::POST if !is_before_sign_in => guard::page_before(request.uri(), request.headers()),
+            _ => None,
+        };
         Self {
             came: request.extensions().get().copied(),
             principal: Principal::of(request.extensions()).cloned(),
@@ -109,8 +123,8 @@ impl Asked {
             is_api,
             is_use: !is_stream && !request.headers().contains_key(BY_ITSELF),
             has_no_limit: matches!(path, "/healthz" | "/readyz")
-                || path == "/sign-in" && request.method() == Method::POST,
-            page: page.filter(|_| is_page),
+                || path == SIGN_IN && request.method() == Method::POST,
+            page,
         }
     }
 
@@ -118,11 +132,17 @@ impl Asked {
         self.principal.as_ref().and_then(Principal::person)
     }
 
+    /// Whether nobody is signed in where people are.
+    fn must_sign_in(&self, people: &People) -> bool {
+        self.principal.is_none() && self.page.is_some() && people.accounts().is_some()
+    }
+
     fn is_of_a_host(&self) -> bool {
         matches!(self.principal, Some(Principal::Host(_)))
     }
 
-    /// The way to the sign-in and back, for people; programs get the refusal.
+    /// The way to the sign-in and back, for people; programs get the refusal. What was typed into a form waits in the browser
+    /// meanwhile (`assets/kept.js`): nothing is done before it is sent once more.
     fn to_sign_in(&self, response: Response) -> Response {
         let Some(page) = &self.page else { return response };
         Redirect::to(&with_next(Url::sign_in(), page).to_string()).into_response()
@@ -199,8 +219,8 @@ fn check_form(
         true => Ok(()),
         false => Err(Refusal::new(
             StatusCode::FORBIDDEN,
-            "you signed out or in again since this page was opened, so nothing was done",
-            "open the page again and send the form from there; if that happens each time, allow cookies",
+            "since this page was opened you signed out or in again, or the server was restarted, so nothing was done",
+            "go back to the form and send it again; if that happens each time, allow cookies",
         )),
     }
 }

@@ -3,11 +3,12 @@
 use askama::Template;
 use axum::{
     extract::Request,
-    http::{HeaderValue, Method, StatusCode, header},
+    http::{Method, StatusCode, header},
     middleware::Next,
     response::{Html, IntoResponse, Response},
 };
 
+use super::guard;
 use crate::{handlers::page::Layout, prometheus, refusal::Refusal, url};
 
 /// The page of a refusal.
@@ -16,6 +17,10 @@ use crate::{handlers::page::Layout, prometheus, refusal::Refusal, url};
 struct RefusalPage {
     layout: Layout,
     refusal: Refusal,
+    /// Whether a form was refused.
+    is_of_form: bool,
+    /// The page that has the form.
+    back: Option<String>,
 }
 
 /// Renders refusals, including the router's own.
@@ -23,6 +28,7 @@ pub async fn render_errors(request: Request, next: Next) -> Response {
     let path = request.uri().path().to_owned();
     let method = request.method().clone();
     let layout = Layout::of(request.extensions());
+    let back = guard::page_before(request.uri(), request.headers()).filter(|_| method == Method::POST);
     let response = next.run(request).await;
     let refusal = match response.extensions().get::<Refusal>() {
         Some(refusal) => refusal.clone(),
@@ -32,20 +38,19 @@ pub async fn render_errors(request: Request, next: Next) -> Response {
         },
     };
     let allow = response.headers().get(header::ALLOW).cloned();
-    let retry_after = refusal.retry_after;
+    let retry_after = refusal.retry_after_s();
     let json =
         url::is_of_programs(&path) || path.starts_with("/metrics") || path == "/healthz" || path == "/readyz";
     let mut dressed = match json {
         _ if path.starts_with(url::PROMETHEUS) => prometheus::refuse(&refusal),
         true => refusal.into_json(),
-        false => page(layout, refusal),
+        false => page(RefusalPage { layout, refusal, is_of_form: method == Method::POST, back }),
     };
     if let Some(allow) = allow {
         dressed.headers_mut().insert(header::ALLOW, allow);
     }
     if let Some(wait) = retry_after {
-        // In whole seconds; less is none.
-        dressed.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(wait.as_secs() + 1));
+        dressed.headers_mut().insert(header::RETRY_AFTER, wait);
     }
     dressed
 }
@@ -74,9 +79,8 @@ fn plain_refusal(response: &Response, method: &Method, path: &str) -> Option<Ref
     }
 }
 
-fn page(layout: Layout, refusal: Refusal) -> Response {
-    let status = refusal.status;
-    let page = RefusalPage { layout, refusal };
+fn page(page: RefusalPage) -> Response {
+    let status = page.refusal.status;
     match page.render() {
         Ok(html) => (status, Html(html)).into_response(),
         Err(_) => status.into_response(),

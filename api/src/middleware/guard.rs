@@ -65,6 +65,13 @@ pub fn is_own_page(uri: &Uri, headers: &HeaderMap) -> bool {
     is_own(headers, host_of(uri, headers))
 }
 
+/// The page of this server, with its query, that a request was sent from, as far as its browser says.
+pub fn page_before(uri: &Uri, headers: &HeaderMap) -> Option<String> {
+    let before: Uri = headers.get(header::REFERER)?.to_str().ok()?.parse().ok()?;
+    let is_here = before.authority().map(|authority| authority.as_str()) == host_of(uri, headers);
+    before.path_and_query().filter(|_| is_here && is_own_page(uri, headers)).map(ToString::to_string)
+}
+
 fn is_own(headers: &HeaderMap, host: Option<&str>) -> bool {
     let text = |name: &str| headers.get(name).map(|value| value.to_str().unwrap_or_default());
     // `none` is a request that the user made, by a bookmark, say.
@@ -154,6 +161,27 @@ mod tests {
                 }
             }
             assert_eq!(is_own(&headers, Some("localhost:8080")), expected, "{site:?} {origin:?}");
+        }
+    }
+
+    #[test]
+    fn the_page_before_is_one_of_this_server() {
+        let uri = Uri::from_static("/alerts/silences");
+        for (referer, expected) in [
+            (Some("http://localhost:8080/hosts/web-1?at=x"), Some("/hosts/web-1?at=x")),
+            (Some("http://example.com/hosts"), None),
+            (Some("/hosts"), None),
+            (Some("no address"), None),
+            (None, None),
+        ] {
+            let mut headers = HeaderMap::new();
+            headers.insert(header::HOST, HeaderValue::from_static("localhost:8080"));
+            if let Some(referer) = referer {
+                headers.insert(header::REFERER, HeaderValue::from_static(referer));
+            }
+            assert_eq!(page_before(&uri, &headers).as_deref(), expected, "{referer:?}");
+            headers.insert("sec-fetch-site", HeaderValue::from_static("cross-site"));
+            assert_eq!(page_before(&uri, &headers), None, "{referer:?} of another site");
         }
     }
 

@@ -27,6 +27,8 @@ use crate::{
 
 /// The parameters of all pages that are times.
 const TIMES: [&str; 3] = ["at", "from", "to"];
+/// Clocks of readers and hosts may be ahead of this server's by so much: what is that near counts as now.
+const CLOCKS_APART_US: i64 = 60_000_000;
 /// The parameter of forms that says in which zone their times are.
 const ZONE: &str = "zone";
 /// The parameter of a search that may end with a time.
@@ -100,11 +102,12 @@ impl Read {
             let value = if is_time { read.time(&name, value, &now) } else { value };
             read.parameters.push((name, value));
         }
+        read.refuse_the_future(browser, now_us);
         if is_search && read.moment("at", now_us).is_none() && read.wrong.is_empty() {
             read.take_time_of_text(&now);
         }
         // Without an end, a span ends at the moment that the page shows.
-        let to_us = read.moment("to", now_us).or_else(|| read.moment("at", now_us)).unwrap_or(now_us);
+        let to_us = read.past("to", now_us).or_else(|| read.past("at", now_us)).unwrap_or(now_us);
         if let Some(from_us) = read.moment("from", now_us).filter(|from_us| *from_us >= to_us) {
             let given = browser.written(from_us);
             read.wrong.push(BadParameter::new("from", &given, "a time before the end of the span"));
@@ -127,6 +130,23 @@ impl Read {
                 value
             }
         }
+    }
+
+    /// Tells which moments are still to come: a page of them would show the present under another time.
+    fn refuse_the_future(&mut self, browser: &ReaderZone, now_us: i64) {
+        for name in ["at", "to"] {
+            let time_us = self.moment(name, now_us).filter(|time_us| *time_us > now_us + CLOCKS_APART_US);
+            if let Some(time_us) = time_us {
+                let expected = "a moment that has been; this one is still to come, so the page ends now";
+                self.wrong.push(BadParameter::new(name, &browser.written(time_us), expected));
+            }
+        }
+    }
+
+    /// The moment that a parameter means, unless it is wrong.
+    fn past(&self, wanted: &str, now_us: i64) -> Option<i64> {
+        let is_wrong = self.wrong.iter().any(|wrong| wrong.parameter == wanted);
+        self.moment(wanted, now_us).filter(|_| !is_wrong)
     }
 
     /// Makes `q=xz at 16:28` a text and its moment.
@@ -236,6 +256,26 @@ mod tests {
             ("from", "2026-11-27 16:28:00")
         );
         assert_eq!(read.right(), [&("to".to_owned(), "2026-11-27T15:00:00Z".to_owned())]);
+    }
+
+    #[test]
+    fn a_moment_that_is_still_to_come_is_told_at_its_field() {
+        for (query, wrong, right) in [
+            ("at=2026-11-28T15:28:00Z", &["at"][..], ""),
+            ("at=tomorrow+03:12&q=x", &["at"], "q=x"),
+            ("at=2026-11-27T15:45:30Z", &[], "at=2026-11-27T15:45:30Z"),
+            ("from=2026-11-27T15:00:00Z&to=2026-11-29T00:00:00Z", &["to"], "from=2026-11-27T15:00:00Z"),
+            ("from=2026-11-28T15:00:00Z&to=2026-11-29T00:00:00Z", &["to", "from"], ""),
+            ("at=now", &[], "at=now"),
+        ] {
+            let read = read(query);
+            let names: Vec<&str> = read.wrong.iter().map(|wrong| wrong.parameter.as_str()).collect();
+            assert_eq!(names, wrong, "{query}");
+            let kept: Vec<String> =
+                read.right().iter().map(|(name, value)| format!("{name}={value}")).collect();
+            assert_eq!(kept.join("&"), right, "{query}");
+        }
+        assert_eq!(read("at=2026-11-28T15:28:00Z").wrong[0].given, "2026-11-28 16:28:00");
     }
 
     #[test]

@@ -4,7 +4,10 @@ use serde::{Deserialize, Serialize};
 
 use serde_json::Value as Json;
 
-use super::parameter::{Value, optional, words};
+use super::{
+    described::{Parameter, Parameters},
+    parameter::{Value, optional, words},
+};
 
 /// Which way a table is sorted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -86,6 +89,19 @@ impl<C: SortColumn> Order<C> {
         } else {
             Self::by(column, None)
         }
+    }
+}
+
+impl<C: SortColumn> Parameters for Order<C> {
+    fn parameters() -> Vec<Parameter> {
+        vec![
+            Parameter::of("sort", "What the rows are sorted by.", |order: &Self| &order.column),
+            Parameter {
+                name: "dir".to_owned(),
+                description: "Which way: the greatest first, or the least.",
+                schema: Direction::schema(),
+            },
+        ]
     }
 }
 

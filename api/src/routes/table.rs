@@ -287,6 +287,8 @@ fn json_of_fleet() -> Vec<Route> {
         json("/api/v1/events", SeeHosts, "What happened on all hosts", events_json::fleet)
             .shows_command_lines(),
         json("/api/v1/top", SeeHosts, "What used most over a time", top_json::list).shows_command_lines(),
+        json("/api/v1/growth", SeeHosts, "What grew in memory between two moments", top_growth::list)
+            .shows_command_lines(),
         json(
             "/api/v1/search",
             SeeHosts,

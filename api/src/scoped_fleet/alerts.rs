@@ -82,6 +82,7 @@ impl ScopedFleet {
         // The oldest first, so that an end comes after its beginning.
         let all = open.iter().map(|open| &open.raised).chain(changes.iter().rev());
         let mut bands: HashMap<&str, Band> = HashMap::new();
+        let silent_since_us = self.silent_since(host);
         for AlertChange { alert, change, at_us, .. } in all.map(|it| &it.change) {
             if *change == Change::TooMany || !wants(alert) {
                 continue;
@@ -96,6 +97,10 @@ impl ScopedFleet {
             });
             if change.is_end() {
                 band.to_us = Some(*at_us);
+            }
+            // One about silence comes a while after the last snapshot.
+            if let (Some(since_us), true, None) = (silent_since_us, alert.is_of_silence(), band.to_us) {
+                band.from_us = since_us.min(alert.raised_at_us);
             }
         }
         let is_within =

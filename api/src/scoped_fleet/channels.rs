@@ -102,6 +102,11 @@ impl ScopedFleet {
         self.channel(id).await
     }
 
+    /// Why nothing can be delivered to a channel as it is, as far as the settings of this server say.
+    pub fn obstacle_of(&self, channel: &Channel) -> Option<String> {
+        self.shared.notify_allowed.as_ref()?.obstacle_to(channel)
+    }
+
     /// Removes a channel of this revision, where one is named, and writes it down. What waits for it is not sent.
     ///
     /// # Errors

@@ -21,6 +21,9 @@ use crate::{broker, refusal::Refusal};
 const MAX_SHOWN: usize = 50;
 /// How long a host counts as new.
 const NEW_FOR_US: i64 = 3_600_000_000;
+/// A host that was let in so soon after it was first heard of, without a token, was let in by the server itself: nobody
+/// approves so quickly.
+const OF_THE_OWNER_US: i64 = 500_000;
 /// The record may be changed at the same moment, and again.
 const MAX_ATTEMPTS: usize = 5;
 
@@ -77,8 +80,13 @@ impl ScopedFleet {
                 Admission::Admitted if record.has_key() && is_new => &mut admitted,
                 Admission::Admitted | Admission::Revoked => continue,
             };
+            let sends = self.summary(&host).is_some();
+            // With `--no-agent` the server's own machine would be awaited for ever.
+            if !sends && is_beside_the_server(&record) {
+                continue;
+            }
             kind.push(Newcomer {
-                sends: self.summary(&host).is_some(),
+                sends,
                 host,
                 network: record.network.clone().unwrap_or_default(),
                 asked_at_us: record.first_contact_at_us,
@@ -177,6 +185,12 @@ impl ScopedFleet {
         self.shared.audit_log.note(&self.person, "host.forget", Some(host.clone()), what, Outcome::Done);
         Ok(())
     }
+}
+
+/// Whether it is the server's own machine, which is let in before it ever asks.
+fn is_beside_the_server(record: &HostRecord) -> bool {
+    let waited_us = record.admitted_at_us.map(|at_us| at_us.saturating_sub(record.first_contact_at_us));
+    record.token.is_none() && waited_us.is_some_and(|waited_us| waited_us < OF_THE_OWNER_US)
 }
 
 fn is_waiting_since(record: &HostRecord, asked_at_us: i64) -> bool {

@@ -41,7 +41,7 @@ use fleetps_ingestor::{
     history::{FoundOrder, History, HistoryError, Holding, MissingSegment, Scope, Span},
     sql::Choice,
 };
-use fleetps_nats::{HostName, Snapshot, audit::Outcome};
+use fleetps_nats::{HostName, Snapshot, audit::Outcome, model::HostState};
 use parking_lot::Mutex;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -186,6 +186,12 @@ impl ScopedFleet {
     /// One host's summary.
     pub fn summary(&self, host: &HostName) -> Option<Arc<Summary>> {
         self.shared.fleet.summary(host).filter(|_| self.scope().sees(host))
+    }
+
+    /// When the last snapshot of a host came that sends nothing now; absent for others.
+    pub fn silent_since(&self, host: &HostName) -> Option<i64> {
+        let summary = self.summary(host).filter(|summary| summary.state != HostState::Up)?;
+        Some(summary.last_seen_us)
     }
 
     /// Refuses a question about a host that nobody has heard of: not now, and not as far as the history goes.

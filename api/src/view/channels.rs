@@ -97,6 +97,16 @@ pub fn label(kind: &str) -> &'static str {
     KINDS.iter().find(|(known, _)| *known == kind).map_or("Unknown", |(_, label)| label)
 }
 
+/// What the page of a channel of this kind calls a field of its record.
+pub fn label_of(kind: &str, name: &str) -> Option<&'static str> {
+    match name {
+        "id" => Some("Id"),
+        "name" => Some("Name"),
+        "fallback" => Some("Fallback"),
+        name => fields(kind).iter().find(|field| field.name == name).map(|field| field.label),
+    }
+}
+
 /// The fields of a kind; none of a kind that there is not.
 pub fn fields(kind: &str) -> &'static [Field] {
     match kind {

@@ -18,6 +18,10 @@ use super::{
 };
 use crate::{
     display,
+    query::{
+        order::{Direction, Order, SortColumn},
+        parameter::{Value, choice},
+    },
     url::{HostTab, Url},
 };
 
@@ -38,23 +42,133 @@ pub struct Section {
     pub is_aside: bool,
 }
 
+/// A column that the tables can be sorted by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DiffBy {
+    /// The program.
+    Name,
+    /// Its user.
+    User,
+    /// The age of the process.
+    Age,
+    /// CPU percent.
+    Cpu,
+    /// CPU time.
+    CpuTime,
+    /// Memory.
+    Memory,
+    /// By how much memory changed.
+    Change,
+}
+
+/// The columns: their names in URLs are the classes of their heads.
+const SORTED: [(DiffBy, &str); 7] = [
+    (DiffBy::Name, "name"),
+    (DiffBy::User, "user"),
+    (DiffBy::Age, "age"),
+    (DiffBy::Cpu, "cpu"),
+    (DiffBy::CpuTime, "cputime"),
+    (DiffBy::Memory, "memory"),
+    (DiffBy::Change, "change"),
+];
+
+impl DiffBy {
+    fn id(self) -> &'static str {
+        SORTED.into_iter().find(|(by, _)| *by == self).map_or("", |(_, id)| id)
+    }
+
+    fn of_column(column: &str) -> Option<Self> {
+        SORTED.into_iter().find(|(_, id)| *id == column).map(|(by, _)| by)
+    }
+
+    /// The figure of a process that it is.
+    fn column(self) -> Option<Column> {
+        match self {
+            Self::Cpu => Some(Column::Cpu),
+            Self::CpuTime => Some(Column::CpuTime),
+            Self::Memory => Some(Column::Memory),
+            Self::Name | Self::User | Self::Age | Self::Change => None,
+        }
+    }
+
+    fn is_text(self) -> bool {
+        matches!(self, Self::Name | Self::User)
+    }
+}
+
+impl Value for DiffBy {
+    fn read(given: &str) -> Result<Self, String> {
+        choice(SORTED.map(|(by, _)| by), Self::id, given)
+    }
+
+    fn written(&self) -> String {
+        self.id().to_owned()
+    }
+}
+
+impl SortColumn for DiffBy {
+    const USUAL: Self = Self::Memory;
+
+    fn starts_with_greatest(self) -> bool {
+        !self.is_text()
+    }
+}
+
+/// How the tables are sorted.
+pub struct Sorting<'a> {
+    /// The order; without one each table has its own.
+    pub by: Option<Order<DiffBy>>,
+    /// The page in another order.
+    pub sorted_by: &'a dyn Fn(DiffBy, Option<Direction>) -> Url,
+}
+
+impl Sorting<'_> {
+    /// The head of a column, which leads to the page sorted by it.
+    fn head(&self, column: &'static str) -> (Option<Url>, Option<&'static str>) {
+        let Some(by) = DiffBy::of_column(column) else { return (None, None) };
+        let here = self.by.filter(|order| order.column == by);
+        let other = match here {
+            Some(order) if order.descending => Some(Direction::Ascending),
+            Some(_) => Some(Direction::Descending),
+            None => None,
+        };
+        let sorted = here.map(|order| if order.descending { "descending" } else { "ascending" });
+        (Some((self.sorted_by)(by, other)), sorted)
+    }
+
+    /// Sorts rows of a table that has the `columns`, by the text or the number that `key` finds; what has none comes last.
+    fn sort<T>(&self, rows: &mut [T], columns: &[&str], key: impl Fn(&T, DiffBy) -> (String, Option<f64>)) {
+        let Some(order) = self.by.filter(|order| columns.contains(&order.column.id())) else { return };
+        let compare = |a: &(String, Option<f64>), b: &(String, Option<f64>)| match (a.1, b.1) {
+            (None, None) if order.descending => b.0.cmp(&a.0),
+            (None, None) => a.0.cmp(&b.0),
+            (Some(a), Some(b)) if order.descending => b.total_cmp(&a),
+            (Some(a), Some(b)) => a.total_cmp(&b),
+            (a, b) => b.is_some().cmp(&a.is_some()),
+        };
+        rows.sort_by(|a, b| compare(&key(a, order.column), &key(b, order.column)));
+    }
+}
+
 /// Common parts of a page's tables.
 struct Page<'a> {
     diff: &'a Diff,
     host: &'a str,
     rows: usize,
     memory_scale_bytes: f64,
+    sorting: &'a Sorting<'a>,
 }
 
 /// A column: its class, its head and its unit.
 type Columns<const N: usize> = [(&'static str, &'static str, &'static str); N];
 
 /// The differences, at most `rows` of each kind; links lead to processes of `host`.
-pub fn sections(diff: &Diff, host: &str, rows: usize) -> Vec<Section> {
+pub fn sections(diff: &Diff, host: &str, rows: usize, sorting: &Sorting<'_>) -> Vec<Section> {
     let changed = diff.resized.iter().chain(&diff.busy).map(|changed| &changed.after);
     let all = diff.started.iter().chain(&diff.gone).chain(changed);
     let greatest = all.filter_map(|process| process.resident_bytes).max().unwrap_or_default();
-    let page = Page { diff, host, rows, memory_scale_bytes: cells::memory_scale(greatest as f64) };
+    let memory_scale_bytes = cells::memory_scale(greatest as f64);
+    let page = Page { diff, host, rows, memory_scale_bytes, sorting };
     vec![page.restarted(), page.resized(), page.started(), page.gone(), page.busy()]
 }
 
@@ -123,6 +237,16 @@ impl Page<'_> {
         }
         let memory = |program: &Program<'_>| program.sums.number(Column::Memory).unwrap_or_default() as u64;
         programs.sort_by_key(|program| std::cmp::Reverse(memory(program)));
+        let names = columns.map(Column::id);
+        self.sorting.sort(&mut programs, &[&["name"], names.as_slice()].concat(), |program, by| {
+            let first = program.first;
+            match by {
+                DiffBy::Name => (first.name.clone(), None),
+                DiffBy::User => (first.user_name.clone().unwrap_or_default(), None),
+                DiffBy::Age => (String::new(), age_s(first, at_us)),
+                by => (String::new(), by.column().and_then(|column| program.sums.number(column))),
+            }
+        });
         let count = programs.iter().map(|program| program.processes).sum();
         let mut heads = vec![("name", "Program", ""), ("procs", "Processes", ""), ("pid", "PID", "")];
         heads.extend(columns.map(|column| (column.id(), column.head(), column.unit())));
@@ -133,7 +257,7 @@ impl Page<'_> {
             meaning: format!("{meaning}{}", left_out(&[(processes.len() - count, one, several)])),
             count,
             is_cut: programs.len() > self.rows,
-            table: table(id, &heads, rows),
+            table: table(id, (&heads, self.sorting), rows),
             is_aside: false,
         }
     }
@@ -187,8 +311,9 @@ impl Page<'_> {
         let all: Vec<&Changed> = self.diff.restarted.iter().collect();
         let kernel = all.iter().filter(is_kernel).count();
         let workers = all.iter().filter(|pair| !is_kernel(pair) && is_worker(pair)).count();
-        let shown: Vec<&Changed> =
+        let mut shown: Vec<&Changed> =
             all.iter().filter(|pair| !is_kernel(pair) && !is_worker(pair)).copied().collect();
+        self.sort_pairs(&mut shown, &["name", "age"]);
         let (one, several) = KERNEL_THREADS;
         let left_out = left_out(&[(kernel, one, several), (workers, "worker of a pool", "workers of pools")]);
         Section {
@@ -196,7 +321,7 @@ impl Page<'_> {
             meaning: format!("the same program and command line, another process{left_out}"),
             count: shown.len(),
             is_cut: shown.len() > self.rows,
-            table: table("restarted", &heads, shown.into_iter().take(self.rows).map(row)),
+            table: table("restarted", (&heads, self.sorting), shown.into_iter().take(self.rows).map(row)),
             is_aside: false,
         }
     }
@@ -212,8 +337,8 @@ impl Page<'_> {
         ];
         let row = |changed: &Changed| {
             let facts = facts(&changed.after, self.diff.to_us);
-            let (before, after) = (changed.before.resident_bytes, changed.after.resident_bytes);
-            let change = before.zip(after).and_then(|(before, after)| after.checked_signed_diff(before));
+            let before = changed.before.resident_bytes;
+            let change = change_bytes(changed);
             vec![
                 self.name(&changed.after),
                 cells::cell(Column::Pid, &facts, 1.0),
@@ -223,13 +348,15 @@ impl Page<'_> {
                 cells::cell(Column::Command, &facts, 1.0),
             ]
         };
+        let mut shown: Vec<&Changed> = self.diff.resized.iter().collect();
+        self.sort_pairs(&mut shown, &["name", "memory", "change"]);
         Section {
             title: "Grown or shrunk",
             meaning: "memory that changed by more than 10 %, or by 64 MiB".to_owned(),
-            count: self.diff.resized.len(),
-            is_cut: self.diff.resized.len() > self.rows,
+            count: shown.len(),
+            is_cut: shown.len() > self.rows,
             is_aside: false,
-            table: table("resized", &heads, self.diff.resized.iter().take(self.rows).map(row)),
+            table: table("resized", (&heads, self.sorting), shown.into_iter().take(self.rows).map(row)),
         }
     }
 
@@ -256,14 +383,30 @@ impl Page<'_> {
                 cells::cell(Column::Command, &facts, 1.0),
             ]
         };
+        let mut shown: Vec<&Changed> = self.diff.busy.iter().collect();
+        self.sort_pairs(&mut shown, &["name", "cputime", "cpu", "memory"]);
         Section {
             title: "Busy",
             meaning: "CPU time spent in between, and what that is in percent of one core".to_owned(),
-            count: self.diff.busy.len(),
-            is_cut: self.diff.busy.len() > self.rows,
+            count: shown.len(),
+            is_cut: shown.len() > self.rows,
             is_aside: true,
-            table: table("busy", &heads, self.diff.busy.iter().take(self.rows).map(row)),
+            table: table("busy", (&heads, self.sorting), shown.into_iter().take(self.rows).map(row)),
         }
+    }
+
+    /// Sorts processes at both moments, of a table with these columns.
+    fn sort_pairs(&self, pairs: &mut [&Changed], columns: &[&str]) {
+        self.sorting.sort(pairs, columns, |changed, by| match by {
+            DiffBy::Name => (changed.after.name.clone(), None),
+            DiffBy::User => (changed.after.user_name.clone().unwrap_or_default(), None),
+            DiffBy::Age => (String::new(), age_s(&changed.after, self.diff.to_us)),
+            DiffBy::Cpu | DiffBy::CpuTime => {
+                (String::new(), cpu_time_spent_ms(changed).map(|spent| spent as f64))
+            }
+            DiffBy::Memory => (String::new(), changed.after.resident_bytes.map(|bytes| bytes as f64)),
+            DiffBy::Change => (String::new(), change_bytes(changed).map(|bytes| bytes as f64)),
+        });
     }
 
     fn name(&self, process: &Process) -> Cell {
@@ -277,6 +420,16 @@ pub fn cpu_time_spent_ms(changed: &Changed) -> Option<u64> {
     rate::growth(changed.before.cpu_time_ms, changed.after.cpu_time_ms)
 }
 
+/// By how much the memory of a process changed.
+fn change_bytes(changed: &Changed) -> Option<i64> {
+    let (before, after) = (changed.before.resident_bytes?, changed.after.resident_bytes?);
+    after.checked_signed_diff(before)
+}
+
+fn age_s(process: &Process, at_us: i64) -> Option<f64> {
+    Some(derived::age_us(at_us, process.started_at_us) as f64 / 1e6)
+}
+
 fn facts(process: &Process, at_us: i64) -> ProcessFacts<'_> {
     let age_s = derived::age_us(at_us, process.started_at_us) / 1_000_000;
     ProcessFacts::alone(process, age_s)
@@ -284,14 +437,12 @@ fn facts(process: &Process, at_us: i64) -> ProcessFacts<'_> {
 
 fn table(
     id: &'static str,
-    heads: &[(&'static str, &'static str, &'static str)],
+    (heads, sorting): (&[(&'static str, &'static str, &'static str)], &Sorting<'_>),
     rows: impl Iterator<Item = Vec<Cell>>,
 ) -> Table {
-    let head = |(column, text, unit): &(&'static str, &'static str, &'static str)| Head {
-        column,
-        text,
-        unit,
-        ..Head::default()
+    let head = |&(column, text, unit): &(&'static str, &'static str, &'static str)| {
+        let (href, sorted) = sorting.head(column);
+        Head { column, text, unit, href, sorted }
     };
     let row =
         |(number, cells): (usize, Vec<Cell>)| Row { id: format!("{id}-{number}"), cells, ..Row::default() };

@@ -64,6 +64,13 @@ impl UntilNow {
     }
 }
 
+impl UntilNow {
+    /// How often it was started, at least.
+    pub fn starts(&self) -> u32 {
+        u32::try_from(self.starts).unwrap_or(u32::MAX)
+    }
+}
+
 /// The name of the loop that an event is about.
 pub fn name_of(event: &Event) -> LoopName {
     (event.host.to_string(), event.name().map(str::to_owned), event.supervisor.clone())

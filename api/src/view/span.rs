@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use fleetps_ingestor::history::Span;
 
-use super::when::{RANGES, SpanQuery, TimeParam};
+use super::when::{self, RANGES, SpanQuery, TimeParam};
 use crate::{display, query::BadParameter, url::Url};
 
 /// A span with what the URL said, which links keep.
@@ -98,6 +98,13 @@ impl PageSpan {
             RangeLink { label, href: page.clone().with(&span), current: here == Some(range) }
         };
         RANGES.map(link).into()
+    }
+
+    /// The page over the next shorter range: what that is called, and the link.
+    pub fn shorter(&self, page: &Url) -> Option<(&'static str, Url)> {
+        let (range, label) = when::shorter(self.span)?;
+        let span = SpanQuery { from: None, to: self.given.to, range: Some(range) };
+        Some((label, page.clone().with(&span)))
     }
 }
 

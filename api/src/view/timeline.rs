@@ -10,7 +10,7 @@ use super::{
 use crate::{display, url::Url};
 
 /// From here on, times need their day.
-const DAY_US: i64 = 86_400_000_000;
+pub const DAY_US: i64 = 86_400_000_000;
 /// Below this, times need their seconds: two labels might lie in one minute.
 const SECONDS_BELOW_US: i64 = 600_000_000;
 

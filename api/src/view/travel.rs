@@ -6,8 +6,9 @@ use fleetps_ingestor::history::Span;
 
 use serde::{Deserialize, Serialize};
 
-use super::when::{SpanQuery, TimeParam, micros};
+use super::when::{self, SpanQuery, TimeParam, micros};
 use crate::{
+    live::now_us,
     query::{
         parameter::{self, BadParameter},
         parameters,
@@ -115,7 +116,7 @@ impl When {
     /// The same at another moment; `None` is the present. A span that does not hold the moment moves there.
     pub fn at(&self, at_us: Option<i64>) -> Self {
         let span = match (self.span, at_us) {
-            (Some(span), Some(at_us)) => Some(moved_to(span, at_us)),
+            (Some(span), Some(at_us)) => Some(moved_to(span, at_us, now_us())),
             (span, _) => span,
         };
         Self { at_us, is_relative: false, span, ..self.clone() }
@@ -127,12 +128,13 @@ impl When {
     }
 }
 
-/// `span`, moved by a multiple of its length so that it holds `at_us`.
-fn moved_to(span: Span, at_us: i64) -> Span {
+/// `span`, moved by a multiple of its length so that it holds `at_us`; not into the future, where it would be refused.
+fn moved_to(span: Span, at_us: i64, now_us: i64) -> Span {
     let length_us = span.to_us.saturating_sub(span.from_us).max(1);
     let lengths = at_us.saturating_sub(span.from_us).div_euclid(length_us);
     let from_us = span.from_us.saturating_add(lengths.saturating_mul(length_us));
-    Span { from_us, to_us: from_us.saturating_add(length_us) }
+    let to_us = from_us.saturating_add(length_us).min(now_us.max(at_us));
+    Span { from_us: to_us.saturating_sub(length_us), to_us }
 }
 
 /// A page about a host, and the links that lead from it through time.
@@ -153,6 +155,19 @@ impl Links {
     /// The same page at this moment.
     pub fn at(&self, at_us: i64) -> Url {
         self.to(&self.when.at(Some(at_us)))
+    }
+
+    /// The same page over the next shorter range: what that is called, and the link. A span with ends keeps its end.
+    pub fn shorter(&self, now_us: i64) -> Option<(&'static str, Url)> {
+        let (range, label) = when::shorter(self.when.span(now_us))?;
+        let when = match self.when.span {
+            Some(Span { to_us, .. }) => {
+                let span = Some(Span { from_us: to_us.saturating_sub(micros(range)), to_us });
+                When { span, ..self.when.clone() }
+            }
+            None => self.when.ranged(range),
+        };
+        Some((label, self.to(&when)))
     }
 
     /// The same page now.
@@ -214,5 +229,11 @@ mod tests {
             assert_eq!(when.at(Some(at_us)).span, Some(moved), "{at_us}");
         }
         assert_eq!(when.at(None).span, Some(span));
+        assert_eq!(
+            moved_to(span, 1_250, 1_260),
+            Span { from_us: 1_160, to_us: 1_260 },
+            "not into the future"
+        );
+        assert_eq!(moved_to(span, 1_250, 1_200), Span { from_us: 1_150, to_us: 1_250 });
     }
 }

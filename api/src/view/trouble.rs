@@ -2,7 +2,7 @@
 
 use std::{collections::HashSet, sync::Arc};
 
-use fleetps_ingestor::alerts::Severity;
+use fleetps_ingestor::alerts::{Alert, Severity};
 
 use super::{
     alerts::value_of,
@@ -59,6 +59,13 @@ pub(super) fn table(open: &[OpenAlert], hosts: &[Arc<Summary>]) -> Table {
     }
 }
 
+/// When the host of an alert about silence sent its last snapshot: the alert came a while later.
+fn silent_since(alert: &Alert, hosts: &[Arc<Summary>]) -> Option<i64> {
+    let is_it = |host: &&Arc<Summary>| alert.is_of_silence() && host.host == alert.host;
+    let host = hosts.iter().find(is_it).filter(|host| host.state != HostState::Up)?;
+    Some(host.last_seen_us.min(alert.raised_at_us))
+}
+
 /// A host that is not heard of is told once: by its alert, where that is raised already.
 fn troubles<'a>(open: &'a [OpenAlert], hosts: &'a [Arc<Summary>]) -> Vec<Trouble<'a>> {
     let alerts = open.iter().map(|open| {
@@ -66,14 +73,14 @@ fn troubles<'a>(open: &'a [OpenAlert], hosts: &'a [Arc<Summary>]) -> Vec<Trouble
         Trouble {
             is_unacknowledged: open.acknowledged.is_none(),
             severity: alert.severity,
-            since_us: alert.raised_at_us,
+            since_us: silent_since(alert, hosts).unwrap_or(alert.raised_at_us),
             what: What::Alert(open),
         }
     });
     let is_told: HashSet<&str> = open
         .iter()
         .map(|open| &open.last.change.alert)
-        .filter(|alert| alert.sentence.starts_with("silent"))
+        .filter(|alert| alert.is_of_silence())
         .map(|alert| alert.host.as_str())
         .collect();
     let is_silent = |host: &&Arc<Summary>| {

@@ -32,6 +32,12 @@ pub const RANGES: [(Duration, &str); 7] = [
     (Duration::from_secs(7 * 86_400), "7 d"),
     (Duration::from_secs(30 * 86_400), "30 d"),
 ];
+/// The next shorter of them than a span.
+pub fn shorter(span: Span) -> Option<(Duration, &'static str)> {
+    let length_us = span.to_us.saturating_sub(span.from_us);
+    RANGES.into_iter().rfind(|(range, _)| micros(*range) < length_us)
+}
+
 /// The longest range: longer than any history, and far from where times overflow.
 const LONGEST: Duration = Duration::from_secs(100 * 365 * 86_400);
 /// The shortest length of time: the shortest that can be written.
@@ -282,6 +288,21 @@ mod tests {
         }
         assert_eq!(written(NOW_US), "2025-11-21T08:00:00Z");
         assert_eq!(written(NOW_US + 123_456), "2025-11-21T08:00:00.123Z");
+    }
+
+    #[test]
+    fn the_next_shorter_range_is_shorter() {
+        let of =
+            |length_s: i64| shorter(Span { from_us: 0, to_us: length_s * 1_000_000 }).map(|(_, label)| label);
+        for (length_s, expected) in [
+            (300, None),
+            (301, Some("5 m")),
+            (3_600, Some("15 m")),
+            (90_000, Some("1 d")),
+            (1 << 32, Some("30 d")),
+        ] {
+            assert_eq!(of(length_s), expected, "{length_s}");
+        }
     }
 
     #[test]

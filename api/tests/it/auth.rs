@@ -8,8 +8,8 @@ use futures_util::StreamExt;
 use scraper::Html;
 
 use crate::{
-    guarded::{Guarded, PASSWORD, location},
-    support::{PATIENCE, attributes, family, texts},
+    guarded::{Guarded, PASSWORD, Visitor, location},
+    support::{PATIENCE, attributes, family, read, texts},
 };
 
 #[tokio::test]
@@ -296,4 +296,41 @@ async fn a_session_ends_when_nothing_is_asked_in_it() {
     };
     tokio::time::timeout(PATIENCE, ended).await.unwrap();
     assert!(!anna.is_in().await);
+}
+
+#[tokio::test]
+async fn a_form_whose_session_has_ended_leads_to_the_sign_in_and_back_and_does_nothing() {
+    let site = Guarded::new(SignInSettings::default()).await;
+    let anna = site.anna().await;
+    let page = anna.page("/users").await;
+    let token = attributes(&page, "main input[name=form_token]", "value").swap_remove(0);
+    let body = format!("name=carl&form_token={token}");
+    let before = "http://localhost/users?x=1";
+    let send = |visitor: Visitor, from: Option<&'static str>| {
+        let mut request = Request::post("/users");
+        if let Some(from) = from {
+            request = request.header("referer", from);
+        }
+        let body = body.clone();
+        async move { read(visitor.response(request, body).await).await }
+    };
+    // Signed out in another tab: the browser has another cookie by now.
+    let other_tab = anna.clone();
+    let signed_out = other_tab.fill("/account", "/sign-out", &[]).await;
+    assert_eq!(signed_out.status, StatusCode::SEE_OTHER);
+    let asked = send(anna.clone(), Some(before)).await;
+    assert_eq!((asked.status, location(&asked)), (StatusCode::SEE_OTHER, "/sign-in?next=%2Fusers%3Fx%3D1"));
+    // A page of another site, or none, leads nowhere.
+    for from in [Some("http://evil.example/users"), None] {
+        let refused = send(anna.clone(), from).await;
+        assert_eq!(refused.status, StatusCode::FORBIDDEN, "{from:?}");
+    }
+    // Signed in again in another tab: the form is too old, and says how to get back to it.
+    assert_eq!(anna.sign_in("anna", PASSWORD).await.status, StatusCode::SEE_OTHER);
+    let refused = send(anna.clone(), Some(before)).await;
+    assert_eq!(refused.status, StatusCode::FORBIDDEN);
+    let refused = Html::parse_document(&refused.body);
+    assert_eq!(attributes(&refused, "#back", "href"), ["/users?x=1"]);
+    assert_eq!(attributes(&refused, "main[data-refused]", "id"), ["main"]);
+    assert_eq!(site.accounts().users.all().len(), 1, "nobody was added");
 }

@@ -121,3 +121,32 @@ async fn an_open_page_leads_to_the_sign_in_when_its_session_is_ended() {
     browser.until("return location.pathname + location.search", json!("/sign-in?next=%2F")).await;
     server.stop().await;
 }
+
+#[tokio::test]
+async fn what_was_typed_is_there_again_when_the_session_had_ended_in_another_tab() {
+    let Some((browser, link, server)) = open(true).await else { return };
+    browser.go(&link).await;
+    send(&browser, &[("[name=name]", "anna"), CHOSEN[0], CHOSEN[1]], "main button").await;
+    browser.until_live().await;
+    browser.go("/sql").await;
+    says(&browser, "h1", "SQL").await;
+    browser.run("document.querySelector('textarea').value = 'SELECT 42 AS kept'").await;
+    let accounts = browser.site.shared.people.accounts().unwrap();
+    let (key, _) = accounts.sessions_of("anna").swap_remove(0);
+    accounts.sessions.remove(&key).await.unwrap();
+    browser.run("document.querySelector('textarea').form.requestSubmit()").await;
+    says(&browser, "h1", "Sign in").await;
+    send(&browser, &[("[name=name]", "anna"), ("[name=password]", PASSWORD)], "main button").await;
+    says(&browser, "#kept", "It was not sent").await;
+    browser.until("return document.querySelector('textarea').value", json!("SELECT 42 AS kept")).await;
+    // What is through is not kept, and no password ever is.
+    browser
+        .until("return sessionStorage.getItem('fleetps-form').includes('correct horse')", json!(false))
+        .await;
+    browser.go("/account").await;
+    browser.until("return sessionStorage.getItem('fleetps-form') !== null", json!(true)).await;
+    browser.click("form[action='/sign-out'] button").await;
+    says(&browser, "h1", "Sign in").await;
+    browser.until("return sessionStorage.getItem('fleetps-form')", json!(null)).await;
+    server.stop().await;
+}

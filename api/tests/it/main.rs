@@ -92,6 +92,7 @@ mod support;
 mod tls;
 mod travel;
 mod typed_times;
+mod unanswered;
 mod websocket;
 mod websocket_docs;
 mod websocket_hostile;

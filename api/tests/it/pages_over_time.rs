@@ -155,6 +155,86 @@ async fn growth_is_an_order_of_the_top_and_a_program_has_the_memory_of_all_its_p
 }
 
 #[tokio::test]
+async fn what_runs_on_a_host_that_came_meanwhile_has_not_grown() {
+    let begin_us = (fleetps::testing::live::now_us() - 3_600_000_000) / 1_000_000 * 1_000_000;
+    let all = (0..12).flat_map(|step: i32| {
+        let at = |processes| fleetps_nats::Snapshot {
+            captured_at_us: begin_us + i64::from(step) * crate::history::STEP_US,
+            ..snapshot(i64::from(step) + 1, processes)
+        };
+        let later =
+            (step >= 6).then(|| ("web-9", at(vec![process(1, 0, "newcomer"), process(2, 1, "worker")])));
+        [Some(("web-1", at(crate::history::table(begin_us, step)))), later].into_iter().flatten()
+    });
+    let past = PastSite::of(begin_us, all.collect());
+    let span = format!("from={}&to={}", past.at(1), past.at(10));
+    let page = past.site.page(&format!("/top?show=growth&{span}")).await;
+    let names = texts(&page, "#grown td.name");
+    assert!(names.contains(&"worker".to_owned()) && !names.contains(&"newcomer".to_owned()), "{names:?}");
+    assert!(
+        texts(&page, "#came")[0].starts_with("1 host came since the first moment"),
+        "{:?}",
+        texts(&page, "#came")
+    );
+    assert_eq!(attributes(&page, "#came a", "href"), ["/hosts/web-9"]);
+    let by_name = attributes(&page, "#grown th.name a", "href").swap_remove(0);
+    let sorted = texts(&past.site.page(&by_name).await, "#grown td.name");
+    assert!(sorted.is_sorted(), "{sorted:?}");
+    let json = past.site.json(&format!("/api/v1/growth?{span}")).await;
+    assert_eq!(json["hosts_came"], json!(["web-9"]));
+    let worker = json["growth"].as_array().unwrap().iter().find(|line| line["key"] == "worker").unwrap();
+    assert_eq!(worker["hosts"], json!(1), "the newcomer's is not compared");
+    let csv = past.site.get(&attributes(&page, "a[download]", "href")[0]).await;
+    assert!(
+        csv.body.starts_with("key,hosts,processes,memory_bytes_before,memory_bytes,change_bytes"),
+        "{}",
+        csv.body
+    );
+}
+
+#[tokio::test]
+async fn what_changed_is_sorted_by_each_column_that_a_table_has() {
+    let past = PastSite::usual();
+    let page = format!("/hosts/web-1/diff?from={}&to={}", past.at(1), past.at(10));
+    let shown = past.site.page(&page).await;
+    for (column, is_text) in [("name", true), ("memory", false), ("age", false)] {
+        let href = attributes(&shown, &format!("#gone th.{column} a, #started th.{column} a"), "href")
+            .swap_remove(0);
+        assert!(href.contains(&format!("sort={column}")), "{href}");
+        let sorted = past.site.page(&href).await;
+        let expected = if is_text { "ascending" } else { "descending" };
+        let said = attributes(&sorted, &format!("#started th.{column}"), "aria-sort");
+        assert_eq!(said, [expected], "{column}");
+    }
+}
+
+#[tokio::test]
+async fn json_says_as_much_of_a_restart_loop_that_goes_on_as_the_page() {
+    let begin_us = (fleetps::testing::live::now_us() - 400_000_000) / 1_000_000 * 1_000_000;
+    let snapshots = (0..36_u32).map(|step| {
+        let captured_at_us = begin_us + i64::from(step) * STEP_US;
+        let looping = Process {
+            started_at_us: captured_at_us - 4_000_000,
+            unit: Some("flaky.service".to_owned()),
+            ..process(100 + step, 1, "flaky")
+        };
+        let processes = vec![process(1, 0, "systemd"), looping];
+        ("web-1", Snapshot { captured_at_us, ..snapshot(i64::from(step) + 1, processes) })
+    });
+    let past = PastSite::of(begin_us, snapshots.collect());
+    let page = past.site.page("/events?kind=restart_loop&range=1h").await;
+    let shown = texts(&page, "#loops td.count").swap_remove(0);
+    let starts: u64 = shown.trim_end_matches(" +").parse().unwrap();
+    assert!(starts > 20, "{shown}");
+    for kind in ["restart_loop", "restart_loop,started"] {
+        let events = past.site.json(&format!("/api/v1/events?kind={kind}&range=1h")).await;
+        let all = events["events"].as_array().unwrap();
+        let told = all.iter().find(|event| event["kind"] == "restart_loop").unwrap();
+        assert_eq!(told["lives"], json!(starts), "{kind}: {told}");
+    }
+}
+
+#[tokio::test]
 async fn processes_are_found_on_all_hosts_now_or_then() {
     let past = PastSite::usual();
     past.site.tell("web-3", family());

@@ -5,7 +5,7 @@ use std::time::Duration;
 use axum::http::StatusCode;
 use fleetps::testing::{
     auth::{Person, Role},
-    notify::{Acknowledgement, Records},
+    notify::{Acknowledgement, Allowed, Records},
 };
 use fleetps_ingestor::alerts::Change;
 use fleetps_nats::server::ManagedServer;
@@ -130,9 +130,9 @@ async fn a_silence_is_made_in_a_form_that_a_link_fills_in_and_ended_there() {
     assert!(listed(&site, &operator).await.is_empty(), "a GET changes nothing");
     let hostile = "\"><script>alert(1)</script>\u{202e}";
     for (fields, expected) in [
-        (vec![("for", "soon"), ("why", hostile)], "for: expected"),
-        (vec![("for", "2h"), ("severity", "awful"), ("why", "x")], "severity"),
-        (vec![("for", "2h")], "why: is missing"),
+        (vec![("for", "soon"), ("why", hostile)], "For: expected"),
+        (vec![("for", "2h"), ("severity", "awful"), ("why", "x")], "Severity: "),
+        (vec![("for", "2h")], "Why: is missing"),
         (
             vec![
                 ("repeat", "weekly"),
@@ -141,7 +141,7 @@ async fn a_silence_is_made_in_a_form_that_a_link_fills_in_and_ended_there() {
                 ("hosts", "own-1"),
                 ("why", "x"),
             ],
-            "until",
+            "Until: ",
         ),
         (vec![("repeat", "weekly"), ("from", "22:00"), ("until", "07:00"), ("why", "x")], "says nothing"),
     ] {
@@ -525,4 +525,39 @@ async fn an_open_page_hears_of_what_is_acknowledged_on_another_server() {
         };
         tokio::time::timeout(PATIENCE, hears).await.expect("the page does not hear of it");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_wrong_with_a_form_is_said_by_the_labels_of_its_page() {
+    let folder = tempfile::tempdir().unwrap();
+    let (_server, mut site) = site(folder.path()).await;
+    site.shared.notify_allowed = Some(Allowed::default());
+    site.router = crate::described::router(site.shared.clone());
+    let administrator = all(Role::Administrator);
+    let weekly =
+        [("repeat", "weekly"), ("rules", "x"), ("from", "22:00"), ("until", "07:00"), ("zone", "Mars")];
+    let mail =
+        [("kind", "mail"), ("id", "ops"), ("name", "Ops"), ("server", "mx.example"), ("from", "nobody")];
+    let route = [("do", "save"), ("place", "0"), ("revision", "0")];
+    for (url, fields, label) in [
+        ("/alerts/silences", &[weekly.as_slice(), &[("why", "w")]].concat(), "Time zone: "),
+        ("/alerts/silences", &vec![("for", "soon"), ("why", "w")], "For: "),
+        ("/alerts/channels", &mail.to_vec(), "From: "),
+        ("/alerts/routes", &route.to_vec(), "Channels: "),
+    ] {
+        let refused = form(&site, &administrator, url, fields).await;
+        assert_eq!(refused.status, StatusCode::BAD_REQUEST, "{url}");
+        let said = texts(&Html::parse_document(&refused.body), ".problem");
+        assert!(said[0].starts_with(label) && !said[0].contains('`'), "{url}: {said:?}");
+    }
+    // What the settings do not allow is told as soon as it is saved.
+    let program =
+        [("kind", "command"), ("id", "pager"), ("name", "Pager"), ("program", "/bin/page"), ("do", "save")];
+    let saved =
+        form(&site, &administrator, "/alerts/channels", &[program.as_slice(), &[("revision", "0")]].concat())
+            .await;
+    assert_eq!(saved.status, StatusCode::SEE_OTHER, "{}", saved.body);
+    let page = get(&site, &administrator, "/alerts/channels/pager").await;
+    let said = texts(&Html::parse_document(&page.body), "#obstacle");
+    assert!(said[0].contains("/bin/page is none of the programs"), "{said:?}");
 }

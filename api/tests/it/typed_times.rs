@@ -101,3 +101,25 @@ async fn json_reads_a_time_without_a_zone_in_utc_whatever_a_browser_says() {
     assert_eq!(refused.status, StatusCode::BAD_REQUEST);
     assert!(refused.body.contains("expected a time as in 16:28"), "{}", refused.body);
 }
+
+#[tokio::test]
+async fn a_moment_that_is_still_to_come_is_told_at_its_field_and_the_page_ends_now() {
+    let site = site();
+    let tomorrow = fleetps::testing::display::time_exact(fleetps::testing::live::now_us() + 86_400_000_000);
+    for (url, field, live) in [
+        (format!("/hosts/web-1?at={tomorrow}"), "#moment-at", Some("#live-dot")),
+        (format!("/hosts/web-1/history?at={tomorrow}"), "#moment-at", None),
+        (format!("/hosts/web-1/events?at={tomorrow}"), "#moment-at", None),
+        (format!("/search?q=nginx&at={tomorrow}"), "#search-at", None),
+        (format!("/top?to={tomorrow}"), "#span-to", None),
+        (format!("/events?to={tomorrow}"), "#span-to", None),
+        (format!("/hosts/web-1/diff?to={tomorrow}"), "#ends-to", None),
+    ] {
+        let page = site.page(&url).await;
+        assert_eq!(attributes(&page, field, "aria-invalid"), ["true"], "{url}");
+        let said = texts(&page, &format!("{field}-wrong"));
+        assert!(said[0].contains("still to come"), "{url}: {said:?}");
+        assert!(texts(&page, "#bar").is_empty(), "{url} is no page of the past");
+        assert!(live.is_none_or(|live| texts(&page, live).len() == 1), "{url}");
+    }
+}

@@ -38,6 +38,13 @@ pub struct Alert {
     pub raised_by: u64,
 }
 
+impl Alert {
+    /// Whether it says that its host sends nothing: it was raised a while after the last snapshot.
+    pub fn is_of_silence(&self) -> bool {
+        self.sentence.starts_with("silent")
+    }
+}
+
 /// What happened to an alert.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

@@ -85,7 +85,7 @@ pub use peaks::CpuPeak;
 use refresh::Following;
 pub(crate) use scope::ScopeTables;
 pub use scope::{Hosts, Scope};
-pub use search::{Found, FoundBy, FoundKey, FoundOrder, MemoryRow, Omitted, Searched};
+pub use search::{Found, FoundBy, FoundKey, FoundOrder, MemoryBetween, MemoryRow, Omitted, Searched};
 pub use series::{
     Breakdown, BreakdownOf, Extent, HostMetrics, HostPoint, Layer, ProcessMetrics, ProcessPoint,
 };

@@ -3,9 +3,10 @@
 use fleetps_nats::model::Spacing;
 
 /// How finely the past was kept where an answer comes from; of several, the coarsest.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Resolution {
     /// Every sample.
+    #[default]
     Samples,
     /// The last sample of every minute.
     Minutes,

@@ -106,6 +106,23 @@ impl Resolver for CheckedResolver {
     }
 }
 
+/// Why an address of a receiver is never reached, as far as that is known before its name is looked up.
+pub(super) fn obstacle(url: &str, networks: &[IpNet]) -> Option<String> {
+    let uri = parse_url(url)?;
+    let is_https = uri.scheme_str() == Some("https");
+    let host = uri.host()?.trim_start_matches('[').trim_end_matches(']');
+    match host.parse::<IpAddr>() {
+        Ok(address) => {
+            let resolver = CheckedResolver { networks: networks.to_vec() };
+            (!resolver.may_reach(address, is_https)).then(|| NotAllowed(address).to_string())
+        }
+        Err(_) if !is_https && networks.is_empty() => Some(
+            "without https only networks of your own are reached, and `notify.networks` in the settings allows none".to_owned(),
+        ),
+        Err(_) => None,
+    }
+}
+
 /// An address of a receiver, with what could mean two things refused.
 pub(super) fn parse_url(text: &str) -> Option<Uri> {
     let uri = Uri::from_str(text).ok()?;
@@ -175,6 +192,23 @@ mod tests {
             "2a00::1",
         ] {
             assert!(is_public(address.parse().unwrap()), "{address}");
+        }
+    }
+
+    #[test]
+    fn what_is_never_reached_is_known_before_anything_is_sent() {
+        let own: Vec<IpNet> = vec!["10.0.0.0/8".parse().unwrap()];
+        for (url, networks, is_reached) in [
+            ("https://hooks.example.com/x", &[][..], true),
+            ("http://hooks.example.com/x", &[], false),
+            ("http://hooks.example.com/x", &own, true),
+            ("https://127.0.0.1:9/x", &own, false),
+            ("https://[::1]/x", &[], false),
+            ("http://10.1.2.3/x", &own, true),
+            ("https://10.1.2.3/x", &[], false),
+            ("https://1.1.1.1/x", &[], true),
+        ] {
+            assert_eq!(obstacle(url, networks).is_none(), is_reached, "{url} {networks:?}");
         }
     }
 

@@ -45,6 +45,18 @@ pub(super) fn check(command: &Command) -> Result<(), BadChannel> {
     })
 }
 
+/// Why a program is not run: the server's settings do not allow it, or it is not there.
+pub(super) fn obstacle(command: &Command, allowed: &[PathBuf]) -> Option<String> {
+    let program = &command.program;
+    if !allowed.iter().any(|allowed| allowed.as_os_str() == program.as_str()) {
+        return Some(format!(
+            "{program} is none of the programs that `notify.programs` in the server's settings allows"
+        ));
+    }
+    let is_there = std::path::Path::new(program).is_file();
+    (!is_there).then(|| format!("{program} is not there on the machine of the server"))
+}
+
 /// Runs the program and waits for its end.
 pub(super) async fn run(
     command: &Command,

@@ -42,6 +42,21 @@ pub struct Allowed {
     pub programs: Vec<PathBuf>,
 }
 
+impl Allowed {
+    /// Why nothing can be delivered to `channel`, before anything is sent: its program or its address is not allowed. Names are
+    /// looked up when something is sent.
+    pub fn obstacle_to(&self, channel: &Channel) -> Option<String> {
+        let url = match &channel.means {
+            Means::Command(command) => return command::obstacle(command, &self.programs),
+            Means::Webhook(webhook) => webhook.url.as_str(),
+            Means::Heartbeat(heartbeat) => heartbeat.url.reveal(),
+            Means::SlackWebhook(slack) => slack.url.reveal(),
+            Means::Mail(_) | Means::SlackToken(_) => return None,
+        };
+        address::obstacle(url, &self.networks)
+    }
+}
+
 /// Sends; cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Sender {

@@ -36,7 +36,7 @@ pub struct EventQuery {
 }
 
 /// Events, newest first.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct EventList {
     /// The newest.
     pub items: Vec<Event>,

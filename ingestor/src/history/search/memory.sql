@@ -3,7 +3,7 @@ WITH sampled AS (
     SELECT host, boot_id, pid, start_ticks, resident_bytes,
         coalesce({{ sums::sql_shared("resident_bytes", "shared_bytes") }}, 0) AS shared_bytes
     FROM {{ process_sample }} JOIN moments USING (host, boot_id, captured_at)
-    WHERE captured_at = now_at AND {{ of_host }}
+    WHERE captured_at = now_at AND {{ of_host }} AND host IN (SELECT host FROM at_both)
 ),
 -- Each segment with a process says what it was from one time to another.
 known AS (

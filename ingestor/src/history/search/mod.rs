@@ -11,7 +11,7 @@ use fleetps_nats::{
     snapshot::Process,
 };
 
-pub use self::memory::MemoryRow;
+pub use self::memory::{MemoryBetween, MemoryRow};
 pub use self::order::{FoundBy, FoundKey, FoundOrder};
 use self::templates::{FoundSql, MatchedSql, MomentsSql, ProcessesSql};
 use super::{

@@ -36,7 +36,7 @@ pub enum BreakdownOf {
 }
 
 /// The breakdown of a host's use over time by program, the greatest first.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct Breakdown {
     /// How finely it was kept.
     pub resolution: Resolution,

@@ -21,7 +21,7 @@ use crate::{
 };
 
 /// One host over time.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct HostMetrics {
     /// How finely it was kept.
     pub resolution: Resolution,
