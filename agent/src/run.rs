@@ -20,7 +20,6 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    asked::Asked,
     exchange::{self, Exchange},
     forward::Forward,
     host_key::HostKey,
@@ -30,6 +29,7 @@ use crate::{
     sampling::{self, SamplingError},
     server::{ServerError, Session},
     settings::{AgentSettings, CommandSettings, RemoteSettings},
+    settings_in_force::SettingsInForce,
     uplink::Uplink,
 };
 

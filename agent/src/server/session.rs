@@ -24,7 +24,7 @@ use serde_json::{Value, json};
 use ureq::{Agent, http::StatusCode};
 
 use super::{ServerError, WITHIN, outage::Outage};
-use crate::asked::Asked;
+use crate::settings_in_force::SettingsInForce;
 
 /// The longest answer: two frames and 16 questions of at most 64 KiB each, whose quotes are written as two letters.
 const MAX_ANSWER_BYTES: u64 = 3 << 20;
@@ -42,7 +42,7 @@ const MAX_RETRY_AFTER_S: u64 = 60;
 pub struct Session {
     shared: Arc<Shared>,
     /// What is told to the server, and gets what it asks for.
-    remote: Option<Arc<dyn Asked>>,
+    remote: Option<Arc<dyn SettingsInForce>>,
 }
 
 #[derive(Debug)]
@@ -86,7 +86,7 @@ impl Session {
 
     /// The same, where the server may ask for settings.
     #[must_use]
-    pub(crate) fn with_remote(self, remote: Arc<dyn Asked>) -> Self {
+    pub(crate) fn with_remote(self, remote: Arc<dyn SettingsInForce>) -> Self {
         Self { remote: Some(remote), ..self }
     }
 

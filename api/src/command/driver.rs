@@ -27,7 +27,8 @@ use fleetps_nats::{
 
 use super::{
     line::{Line, NoAnswer},
-    record::{CommandRecord, State, Step, UnitBefore},
+    record::CommandRecord,
+    step::{State, Step, UnitBefore},
     store::{Store, StoreError},
 };
 use crate::audit_log::{AuditLog, NotAudited};

@@ -13,7 +13,8 @@ use fleetps_nats::{
 use super::{
     driver::{Driver, MARGIN, RUNS_FOR},
     line::{Line, NoAnswer},
-    record::{CommandRecord, State, Step, UnitBefore},
+    record::CommandRecord,
+    step::{State, Step, UnitBefore},
 };
 
 /// How long a host is asked for: agents come back within seconds of a broker, a machine that boots takes a minute.

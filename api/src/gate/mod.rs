@@ -40,7 +40,7 @@ use fleetps_nats::{
     HostName,
     admission::Refusals,
     dead_letter::DeadLetter,
-    decode::{Allowance, Rate},
+    decode::{Allowance, RateLimit},
     now_us,
     snapshot::{BadSnapshot, MAX_COMPRESSED_BYTES},
     stream, subject,
@@ -78,7 +78,7 @@ pub struct Gate {
 struct Shared {
     client: async_nats::Client,
     jetstream: Context,
-    rate: Rate,
+    rate: RateLimit,
     decoders: Decoders,
     posts: Arc<Semaphore>,
     hosts: Mutex<HashMap<HostName, Arc<Host>>>,
@@ -186,7 +186,7 @@ impl Gate {
         let shared = Shared {
             client,
             jetstream,
-            rate: Rate::of_senders(host_bytes_per_s),
+            rate: RateLimit::of_senders(host_bytes_per_s),
             decoders: Decoders::default(),
             posts: Arc::new(Semaphore::new(MAX_POSTS)),
             hosts: Mutex::default(),

@@ -32,6 +32,7 @@ mod room;
 mod rule;
 mod saved;
 mod sentence;
+mod sentence_terms;
 mod state;
 mod transition;
 
@@ -45,7 +46,7 @@ pub(crate) use measured::{Total, ValueOf, Values};
 pub(crate) use memories::LARGE_BYTES;
 pub(crate) use plan::Planned;
 pub(crate) use presence::name_of;
-pub use rule::{HostFigure, Lasting, Measure, Over, Rule, Severity, Threshold};
+pub use rule::{HostMeasure, Lasting, Measure, Over, Rule, Severity, Threshold};
 pub use saved::{ALERT_RULES, BadRule, MAX_RULES, RuleEntry, SavedRule, open_rules, rules_in_force};
 pub use sentence::{SentenceError, without_filter};
 pub use state::EvaluatorState;

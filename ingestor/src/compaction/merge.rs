@@ -22,11 +22,11 @@ use super::{
 };
 use crate::{
     catalog::{Rows, attach_sql, relation},
-    events::StreamClock,
     segment::{
         FileError, Level, SegmentName, Shard, TEMPORARY_EXTENSION, begin_file, finish_file, open_engine,
         publish_segment, quote_text,
     },
+    stored_events::last_clock,
     template::render,
 };
 
@@ -239,14 +239,6 @@ fn write(
         expected_events: expected("event")?,
         rows: finish_file(&engine, CATALOG, name, last_clock(&engine, &sources)?)?,
     })
-}
-
-/// The time of the stream after the last message of `sources`, which are in its order.
-fn last_clock(engine: &Connection, sources: &[SegmentName]) -> duckdb::Result<StreamClock> {
-    let Some(last) = sources.last() else { return Ok(StreamClock::default()) };
-    let segment = relation(Rows::Of("segment"), [last]);
-    let sql = format!("SELECT epoch_ms(last_stored_at), epoch_ms(silence_from) FROM {segment}");
-    engine.query_row(&sql, [], |row| Ok(StreamClock { now_ms: row.get(0)?, counted_from_ms: row.get(1)? }))
 }
 
 /// The hosts in the fresh sources of a plan. A process or a sum there has a snapshot.

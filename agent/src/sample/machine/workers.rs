@@ -128,19 +128,19 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 /// A question, its last answer, and since when it has waited for the next.
 pub(super) struct Slot<T> {
-    shared: Arc<Mutex<Asked<T>>>,
+    shared: Arc<Mutex<Pending<T>>>,
     /// Whether the log has it already that this question hangs.
     is_told: bool,
 }
 
-struct Asked<T> {
+struct Pending<T> {
     pending_since: Option<Instant>,
     answer: Option<(T, Instant)>,
 }
 
 impl<T> Default for Slot<T> {
     fn default() -> Self {
-        let asked = Asked { pending_since: None, answer: None };
+        let asked = Pending { pending_since: None, answer: None };
         Self { shared: Arc::new(Mutex::new(asked)), is_told: false }
     }
 }
@@ -203,7 +203,7 @@ impl<T: Clone + Send + 'static> Slot<T> {
 }
 
 /// Ends the wait for an answer, also where the question panics.
-struct Answering<'a, T>(&'a Mutex<Asked<T>>);
+struct Answering<'a, T>(&'a Mutex<Pending<T>>);
 
 impl<T> Drop for Answering<'_, T> {
     fn drop(&mut self) {
