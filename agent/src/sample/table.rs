@@ -37,7 +37,7 @@ const MOST_GUESSES: u32 = 16;
 
 /// The processes of the last pass, with what must be remembered about them.
 #[derive(Debug, Default)]
-pub struct Table {
+pub(super) struct Table {
     known: HashMap<u32, Known>,
     ended_children: EndedChildren,
     passes: u64,
@@ -86,7 +86,7 @@ struct Known {
 
 /// When a pass takes place.
 #[derive(Debug, Clone, Copy)]
-pub struct PassTime {
+pub(super) struct PassTime {
     /// Time since the machine booted.
     pub monotonic: Duration,
     /// µs since 1970 UTC, by the host's clock.
@@ -95,12 +95,12 @@ pub struct PassTime {
 
 impl Table {
     /// The pids of the last pass whose command line was shortened.
-    pub fn shortened(&self) -> &BTreeSet<u32> {
+    pub(super) fn shortened(&self) -> &BTreeSet<u32> {
         &self.shortened
     }
 
     /// Reads every process once and returns the rows. `cpu_percent` is absent in the first pass.
-    pub fn pass<S: ProcessSource>(
+    pub(super) fn pass<S: ProcessSource>(
         &mut self,
         source: &mut S,
         at: PassTime,
@@ -140,7 +140,7 @@ impl Table {
     }
 
     /// Forgets every command line, and reads them anew in the next pass: they leave the host in another way from now on.
-    pub fn forget_command_lines(&mut self) {
+    pub(super) fn forget_command_lines(&mut self) {
         for known in self.known.values_mut() {
             (known.command_line, known.is_shortened) = (None, false);
             known.facts_read_at = Duration::ZERO;
@@ -148,7 +148,7 @@ impl Table {
     }
 
     /// Whether the process's user is one whose processes are not sent, or may be.
-    pub fn is_withheld(&self, pid: u32) -> bool {
+    pub(super) fn is_withheld(&self, pid: u32) -> bool {
         self.known.get(&pid).is_some_and(|known| known.is_withheld)
     }
 
