@@ -27,7 +27,7 @@ use crate::{remote::Remote, settings::CommandSettings};
 /// Questions that are passed on at once; those that wait for the outcome of a command are most of them.
 const AT_ONCE: usize = 16;
 /// How long the helper may take: an answer that is held back, and some.
-const ANSWER_WITHIN: Duration = Duration::from_secs(WAIT.as_secs() + 5);
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(WAIT.as_secs() + 5);
 
 /// Where questions are passed on to.
 #[derive(Debug, Clone)]
@@ -90,7 +90,7 @@ impl Forward {
         }
         let no_helper =
             |problem: String| refused(Reason::NoHelper, format!("{}: {problem}", socket.display()));
-        let problem = match tokio::time::timeout(ANSWER_WITHIN, pass_on(socket, question)).await {
+        let problem = match tokio::time::timeout(ANSWER_TIMEOUT, pass_on(socket, question)).await {
             Ok(Ok(answer)) => {
                 if says_an_end(&answer) {
                     self.remote.refresh();

@@ -38,12 +38,12 @@ use crate::{
 };
 
 /// How long the first page may wait for the hosts' last snapshots: longer, and showing what there is serves better.
-const CATCH_UP_FOR: Duration = Duration::from_secs(2);
+const CATCH_UP_TIMEOUT: Duration = Duration::from_secs(2);
 /// Connections to where this machine reads metrics: a few programs, with a few each.
 const READERS: Limits =
     Limits { most: 32, strangers: 32, of_a_network: 32, of_a_person: 32, highest_descriptor: u64::MAX };
 /// How long open requests may take to end after the shutdown began.
-const END_WITHIN: Duration = Duration::from_secs(3);
+const END_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// How the broker is, for readiness.
 #[derive(Debug, Clone, Default)]
@@ -127,7 +127,7 @@ pub async fn run(
         })?
     };
     let tasks = start_tasks(&shared, &mut doors, &client, &settings, &shutdown);
-    let _ = tokio::time::timeout(CATCH_UP_FOR, caught_up.wait_for(|intake| intake.caught_up)).await;
+    let _ = tokio::time::timeout(CATCH_UP_TIMEOUT, caught_up.wait_for(|intake| intake.caught_up)).await;
 
     let legacy = older_systems(doors.legacy.take(), client, shared.clone(), gate, shutdown.clone());
     serve(doors, legacy, shared, connections, shutdown).await;
@@ -276,7 +276,7 @@ async fn serve(
     let serving = async { _ = tokio::join!(pages, OptionFuture::from(metrics), older_systems) };
     let hard_end = async {
         shutdown.cancelled().await;
-        tokio::time::sleep(END_WITHIN).await;
+        tokio::time::sleep(END_TIMEOUT).await;
     };
     tokio::select! {
         _ = serving => {}

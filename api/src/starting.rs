@@ -33,7 +33,7 @@ use crate::{
 /// How long another program may have the port of the pages; then it is one that keeps it.
 const PORT_PATIENCE: Duration = Duration::from_secs(30);
 /// How long an answer may take that was begun before the start was over.
-const LAST_ANSWERS: Duration = Duration::from_secs(1);
+const LAST_ANSWERS_TIMEOUT: Duration = Duration::from_secs(1);
 /// When a browser or a supervisor is to ask again.
 const RETRY_AFTER_S: &str = "2";
 
@@ -155,7 +155,7 @@ impl Starting {
     /// requests are answered by fleetps itself.
     pub(crate) async fn end(self) {
         self.over.cancel();
-        let _ = tokio::time::timeout(LAST_ANSWERS, self.serving).await;
+        let _ = tokio::time::timeout(LAST_ANSWERS_TIMEOUT, self.serving).await;
     }
 }
 

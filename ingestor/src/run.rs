@@ -42,7 +42,7 @@ use crate::{
 /// How far back snapshots may be published again: the stream keeps them for 72 hours, and an agent's buffer is shorter.
 const REPEAT_WINDOW_S: i64 = 72 * 3600;
 /// How long stopping waits for the broker to take the last refused messages.
-const LAST_LETTERS_PATIENCE: Duration = Duration::from_secs(2);
+const LAST_LETTERS_TIMEOUT: Duration = Duration::from_secs(2);
 /// How often a history folder that cannot be used is tried again.
 const OPEN_RETRY: Duration = Duration::from_secs(5);
 /// How often stopping looks whether the compactor has ended.
@@ -243,7 +243,7 @@ async fn run_parts(
     stop.cancel();
     let threads = Threads { collecting, consuming: threads, sealing, compacting, interrupt };
     blocking("stopping", move || threads.join()).await?;
-    let _ = tokio::time::timeout(LAST_LETTERS_PATIENCE, async { tokio::join!(letters, publishing) }).await;
+    let _ = tokio::time::timeout(LAST_LETTERS_TIMEOUT, async { tokio::join!(letters, publishing) }).await;
     if let Some(auditing) = auditing {
         let _ = auditing.await;
     }

@@ -29,7 +29,7 @@ const STORAGE_AGE: Duration = Duration::from_secs(20);
 /// In the first pass, the facts of all processes are read: 20,000 take about this long. Later, what is not there yet comes
 /// with the next pass.
 const FIRST_PATIENCE: Duration = Duration::from_secs(2);
-const PATIENCE: Duration = Duration::from_millis(250);
+const TIMEOUT: Duration = Duration::from_millis(250);
 /// Processes that grow or shrink by less than this have their shared memory read once a minute.
 const LEAST_RESIZE_BYTES: u64 = 16 << 20;
 /// Where the system does not show which program a process runs, this many are looked at anew in one pass, at 0.1 ms each.
@@ -120,7 +120,7 @@ impl Table {
         }
         self.known.retain(|_, known| known.seen_in_pass == self.passes);
         self.ended_children.pass(&self.members);
-        self.ask(source, mode, if elapsed.is_some() { PATIENCE } else { FIRST_PATIENCE });
+        self.ask(source, mode, if elapsed.is_some() { TIMEOUT } else { FIRST_PATIENCE });
         let mut rows = Vec::with_capacity(raw.len());
         for RawProcess { process, .. } in &raw {
             let Some(known) = self.known.get_mut(&process.pid) else { continue };

@@ -23,7 +23,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use ureq::{Agent, http::StatusCode};
 
-use super::{ServerError, WITHIN, outage::Outage};
+use super::{REQUEST_TIMEOUT, ServerError, outage::Outage};
 use crate::settings_in_force::SettingsInForce;
 
 /// The longest answer: two frames and 16 questions of at most 64 KiB each, whose quotes are written as two letters.
@@ -138,7 +138,7 @@ impl Session {
     /// When the server does not answer, or not as fleetps does: an earlier one knows no such requests.
     pub(crate) fn exchange(&self, brought: &Brought) -> Result<Heard, ServerError> {
         let body = serde_json::to_vec(brought).unwrap_or_default();
-        let within = if brought.waits { HELD + WITHIN } else { WITHIN };
+        let within = if brought.waits { HELD + REQUEST_TIMEOUT } else { REQUEST_TIMEOUT };
         let said = self.send_within(signed::EXCHANGE, None, &body, within)?;
         match said.status {
             StatusCode::OK => Heard::deserialize(&said.body).map_err(|_| self.unexpected(&said)),
@@ -240,7 +240,7 @@ impl Session {
     }
 
     fn send(&self, path: &str, label: Option<Label>, body: &[u8]) -> Result<Said, ServerError> {
-        self.send_within(path, label, body, WITHIN)
+        self.send_within(path, label, body, REQUEST_TIMEOUT)
     }
 
     fn send_within(

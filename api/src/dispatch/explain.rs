@@ -27,7 +27,7 @@ const MAX_LOOKED_AT: usize = 50;
 /// Messages of a burst for which the history is asked.
 const MAX_EXPLAINED: usize = 10;
 /// How long the history may take for all of them.
-const EXPLAINED_WITHIN: Duration = Duration::from_secs(3);
+const EXPLAIN_TIMEOUT: Duration = Duration::from_secs(3);
 /// A process is compared with what it was this long before …
 const BEFORE_US: i64 = 3600 * 1_000_000;
 /// … where the host was heard of within this before that.
@@ -68,7 +68,7 @@ struct Explained {
 
 /// Adds what the history knows, as far as it says so soon; charts that cannot be drawn are left out.
 pub(super) async fn explain(world: &World, outgoing: &mut [Outgoing]) {
-    let _in_time = tokio::time::timeout(EXPLAINED_WITHIN, async {
+    let _in_time = tokio::time::timeout(EXPLAIN_TIMEOUT, async {
         let mut explained: HashMap<String, Explained> = HashMap::new();
         for message in outgoing.iter_mut() {
             let id = message.notification.id.clone();

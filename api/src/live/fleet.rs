@@ -27,7 +27,7 @@ use super::{
     fleet_changes::FleetChanges,
     fleet_state::{FleetState, Host, Sampled},
     fleet_view::{FleetView, Taken},
-    kept::{Kept, KeptHost, KnownHost},
+    kept::{KeptHost, KeptSnapshot, UndecodedHost},
     programs::{self, Programs, Share},
     tally::Names,
     tracked::{TrackedHost, Tracking},
@@ -108,7 +108,7 @@ impl Fleet {
         let tally = Arc::new(self.names.tally(&snapshot));
         let snapshot = Arc::new(snapshot);
         let boot_at_us = snapshot.host_info.boot_at_us;
-        let latest = Kept { message: message.into(), sent, boot_at_us, decoded: None };
+        let latest = KeptSnapshot { message: message.into(), sent, boot_at_us, decoded: None };
         let mut inner = self.inner.write();
         inner.heard_until_us = inner.heard_until_us.max(stored_at_us);
         inner.position = if position.is_behind(inner.position) { position } else { inner.position };
@@ -314,10 +314,10 @@ impl Fleet {
     }
 
     /// What is known of every host in `scope` without decoding anything, by name. Takes as long as there are hosts.
-    pub(super) fn known(&self, scope: &Scope) -> Vec<KnownHost> {
+    pub(super) fn known(&self, scope: &Scope) -> Vec<UndecodedHost> {
         let inner = self.inner.read();
         let seen = inner.hosts.iter().filter(|(host, _)| scope.sees(host));
-        let known = |(_, known): (_, &Host)| KnownHost {
+        let known = |(_, known): (_, &Host)| UndecodedHost {
             kept: known.kept(),
             programs: known.counted_share(),
             tally: known.counted_tally(),

@@ -8,7 +8,7 @@ use tokio::sync::watch;
 use super::{
     Position, Summary,
     fleet_changes::Gone,
-    kept::{Kept, KeptHost},
+    kept::{KeptHost, KeptSnapshot},
     left_out::LeftOut,
     programs::{Programs, Share},
     tally::Tally,
@@ -37,8 +37,8 @@ pub(super) struct Host {
     pub(super) summary: Arc<Summary>,
     /// When it was last heard of, by [`super::steady_us`], so that setting a clock makes no host silent.
     pub(super) heard_us: i64,
-    pub(super) latest: Kept,
-    pub(super) previous: Option<Kept>,
+    pub(super) latest: KeptSnapshot,
+    pub(super) previous: Option<KeptSnapshot>,
     pub(super) share: Share,
     /// Its users and units.
     pub(super) tally: Arc<Tally>,
@@ -61,7 +61,7 @@ pub(super) struct Sampled {
     pub(super) summary: Summary,
     /// When the host was heard of: see [`Host::heard_us`].
     pub(super) heard_us: i64,
-    pub(super) latest: Kept,
+    pub(super) latest: KeptSnapshot,
     pub(super) decoded: Arc<Snapshot>,
     pub(super) share: Share,
     pub(super) tally: Arc<Tally>,

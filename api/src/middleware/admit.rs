@@ -26,7 +26,7 @@ const MAX_FORM_BYTES: usize = 2 << 20;
 /// The longest form before the sign-in: a name and two passwords. Many clients could send one at once.
 const MAX_STRANGERS_BYTES: usize = 16 << 10;
 /// How long the body of a request may take: the longest form at 70 KB a second. However slowly it comes, there is an end.
-const BODY_WITHIN: Duration = Duration::from_secs(30);
+const BODY_TIMEOUT: Duration = Duration::from_secs(30);
 /// The header of what a page asks by itself (`assets/navigate.js`), again and again.
 const BY_ITSELF: &str = "x-fleetps-by-itself";
 /// The name of the field that every form sends along.
@@ -159,8 +159,8 @@ async fn read_body(body: Body, is_signed_in: bool) -> Result<Bytes, Refusal> {
     if body.size_hint().lower() > most as u64 {
         return Err(too_long());
     }
-    let read = tokio::time::timeout(BODY_WITHIN, to_bytes(body, most)).await.map_err(|_| {
-        let error = format!("this request was not sent within {} s", BODY_WITHIN.as_secs());
+    let read = tokio::time::timeout(BODY_TIMEOUT, to_bytes(body, most)).await.map_err(|_| {
+        let error = format!("this request was not sent within {} s", BODY_TIMEOUT.as_secs());
         Refusal::new(StatusCode::REQUEST_TIMEOUT, error, "send it again, faster")
     })?;
     read.map_err(|error| {

@@ -22,7 +22,7 @@ use super::{
 };
 use crate::{
     auth::{Accounts, ClientInfo, Credential, People, Principal},
-    connections::Kept,
+    connections::KeptConnection,
     refusal::Refusal,
     scoped_fleet::{Look, ScopedFleet},
     sockets::OpenSocket,
@@ -41,7 +41,7 @@ const BURST: u32 = 64;
 /// After that one in this time, which is more than a person or program that reads the answers needs. Faster ones wait.
 const PACE: Duration = Duration::from_millis(50);
 /// How long a client may take to answer a close.
-const CLOSED_WITHIN: Duration = Duration::from_millis(300);
+const CLOSE_TIMEOUT: Duration = Duration::from_millis(300);
 
 /// Who opened a socket, and how that is known.
 pub(super) struct Access {
@@ -57,7 +57,7 @@ pub(super) struct Session {
     /// Absent where sign-in is off.
     pub(super) access: Option<Access>,
     /// Its connection; tests have none.
-    pub(super) kept: Option<Kept>,
+    pub(super) kept: Option<KeptConnection>,
     pub(super) socket: OpenSocket,
 }
 
@@ -143,7 +143,7 @@ impl Session {
             wire::close(&mut sink, code, reason).await;
             // What the client has sent meanwhile must be read, or the system discards the close.
             let rest = async { while let Some(Ok(_)) = source.next().await {} };
-            let _ = timeout(CLOSED_WITHIN, rest).await;
+            let _ = timeout(CLOSE_TIMEOUT, rest).await;
         }
     }
 

@@ -14,11 +14,11 @@
 
 mod alert;
 mod built_in;
+mod evaluated_host;
 mod evaluator;
 mod extremes;
 mod growth;
 mod instance;
-mod known_host;
 mod learned;
 mod loops;
 mod measure;

@@ -214,7 +214,7 @@ fn write(
     interrupt.watch(Some(engine.interrupt_handle()));
     let sources: Vec<SegmentName> = plan.sources.iter().map(|source| source.name).collect();
     engine.execute_batch(&attach_sql(folder, &sources))?;
-    let kept = Kept::of(trim, plan.divides().then_some(name.shard));
+    let kept = KeptRows::of(trim, plan.divides().then_some(name.shard));
     kept.restrict(&engine, &sources, hosts)?;
     engine.execute_batch(JOINS_AS_WRITTEN)?;
     begin_file(&engine, &temporary(folder, name), CATALOG, plan.expected_rows())?;
@@ -261,7 +261,7 @@ fn without_hosts(trim: Option<&Trim>) -> String {
 }
 
 /// Which rows of its sources become a segment.
-struct Kept {
+struct KeptRows {
     /// The shard, where the sources are divided.
     shard: Option<Shard>,
     /// The condition of their hosts.
@@ -279,7 +279,7 @@ const TABLES_OF_HOSTS: [&str; 7] = [
     "process_hour",
 ];
 
-impl Kept {
+impl KeptRows {
     fn of(trim: Option<&Trim>, shard: Option<Shard>) -> Self {
         let of_hosts = match shard {
             Some(_) => "host IN (FROM shard_host)".to_owned(),

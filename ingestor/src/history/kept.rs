@@ -7,7 +7,7 @@ use crate::catalog::SegmentIndex;
 
 /// Since when the past is kept at which resolution; absent where nothing is.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Kept {
+pub struct KeptSince {
     /// Since when there is every sample.
     pub samples_from_us: Option<i64>,
     /// Since when there is at least one sample a minute.
@@ -20,7 +20,7 @@ pub struct Kept {
 
 /// By the broker's clock, in which segments follow each other, independent of the hosts' clocks; only the last time is
 /// a host's.
-pub(super) fn kept(segments: &[Arc<SegmentIndex>]) -> Kept {
+pub(super) fn kept(segments: &[Arc<SegmentIndex>]) -> KeptSince {
     let mut in_order: Vec<&SegmentIndex> = segments.iter().map(Arc::as_ref).collect();
     in_order.sort_unstable_by_key(|segment| segment.name.first_stored_s);
     let since = |resolution: Resolution| {
@@ -38,7 +38,7 @@ pub(super) fn kept(segments: &[Arc<SegmentIndex>]) -> Kept {
         let finer = in_order.iter().rev().take_while(is_finer);
         finer.last().map(|segment| segment.name.first_stored_s.saturating_mul(1_000_000))
     };
-    Kept {
+    KeptSince {
         samples_from_us: since(Resolution::Samples),
         minutes_from_us: since(Resolution::Minutes),
         hours_from_us: since(Resolution::Hours),

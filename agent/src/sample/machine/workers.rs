@@ -2,7 +2,7 @@
 //!
 //! `statvfs` of a mount whose server is gone waits for ever, and so may a name service. A [`Slot`] is one such question
 //! with its last answer; it is asked again only after its last call returned. [`Workers`] are the threads: one does all
-//! the work as long as it gets on. Another is started when none has got on for [`PATIENCE`] and something waits, up to a
+//! the work as long as it gets on. Another is started when none has got on for [`TIMEOUT`] and something waits, up to a
 //! bound; beyond it, questions wait for their turn. A thread ends when nothing waits. Passes are too rare to see that nobody
 //! gets on, so another thread watches for as long as something waits.
 
@@ -14,7 +14,7 @@ use std::{
 };
 
 /// A local `statvfs` takes microseconds, a quick server milliseconds.
-const PATIENCE: Duration = Duration::from_millis(50);
+const TIMEOUT: Duration = Duration::from_millis(50);
 /// After this time without an answer it is told; a slow server answers within it.
 pub(super) const HANGS_AFTER: Duration = Duration::from_secs(5);
 /// The calls below need little, and eight megabytes each would look like a leak.
@@ -62,7 +62,7 @@ impl Workers {
         let workers = self.clone();
         let watching = move || {
             loop {
-                thread::sleep(PATIENCE);
+                thread::sleep(TIMEOUT);
                 workers.tend();
                 let mut state = lock(&workers.state);
                 if state.queue.is_empty() || state.busy.len() >= workers.most {
@@ -81,7 +81,7 @@ impl Workers {
     pub(super) fn tend(&self) {
         let mut state = lock(&self.state);
         let now = Instant::now();
-        let somebody_gets_on = state.busy.iter().any(|(_, since)| now.duration_since(*since) < PATIENCE);
+        let somebody_gets_on = state.busy.iter().any(|(_, since)| now.duration_since(*since) < TIMEOUT);
         if state.queue.is_empty() || somebody_gets_on || state.busy.len() >= self.most {
             return;
         }
@@ -262,7 +262,7 @@ mod tests {
             .collect();
         wait_until("two threads", &workers, || workers.threads() == 2);
         for _ in 0..20 {
-            thread::sleep(PATIENCE / 10);
+            thread::sleep(TIMEOUT / 10);
             workers.tend();
             assert!(workers.threads() <= 2);
         }

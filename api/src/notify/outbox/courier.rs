@@ -21,13 +21,13 @@ use crate::notify::{
 };
 
 /// How long one request for a message stays open.
-const EXPIRES: Duration = Duration::from_secs(20);
+const PULL_TIMEOUT: Duration = Duration::from_secs(20);
 /// The pause after the broker did not answer.
 const BROKER_PAUSE: Duration = Duration::from_secs(1);
 /// The pause of what waits for the message that opens its thread.
 const BEHIND_OPENING: Duration = Duration::from_secs(2);
 /// How long the end of the program waits for what is being sent.
-const LAST_SENDING: Duration = Duration::from_secs(5);
+const LAST_SENDING_TIMEOUT: Duration = Duration::from_secs(5);
 /// Records of what is over: a week of a busy fleet. Some 400 bytes each, a quarter of what the bucket holds.
 const MAX_RECORDS: usize = 10_000;
 /// Undeliverable notifications that are kept whole, of some 4 KiB.
@@ -84,7 +84,7 @@ impl Courier {
         }
         // A message that is cut off while it is sent is sent again.
         let rest = async { while tasks.join_next().await.is_some() {} };
-        let _in_time = tokio::time::timeout(LAST_SENDING, rest).await;
+        let _in_time = tokio::time::timeout(LAST_SENDING_TIMEOUT, rest).await;
     }
 
     /// Delivers one channel's messages.
@@ -112,7 +112,7 @@ impl Courier {
         loop {
             let waiting = async {
                 tokio::time::sleep_until(paused_until).await;
-                let batch = consumer.batch().max_messages(1).expires(EXPIRES).messages().await;
+                let batch = consumer.batch().max_messages(1).expires(PULL_TIMEOUT).messages().await;
                 let mut batch = batch.map_err(failed("read"))?;
                 batch.next().await.transpose().map_err(failed("read"))
             };
