@@ -40,7 +40,7 @@ use crate::tls::Peer;
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(5);
 /// The head of a request is one or two packets, and a browser asks for the parts of a page within a second or two. A
 /// connection closed for its silence is reopened in a round trip.
-const HEAD_WITHIN: Duration = Duration::from_secs(10);
+const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
 /// The slowest client takes 64 KiB (see [`crate::tls::TlsListener`]) in this time: 2 KB a second.
 const TAKEN_TIMEOUT: Duration = Duration::from_secs(30);
 /// The read buffer: no head of a request is longer.
@@ -89,7 +89,7 @@ where
     });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
-        .header_read_timeout(HEAD_WITHIN)
+        .header_read_timeout(HEAD_TIMEOUT)
         .max_buf_size(MAX_HEAD_BYTES)
         .serve_connection(TokioIo::new(Impatient::new(stream, TAKEN_TIMEOUT)), service)
         .with_upgrades();

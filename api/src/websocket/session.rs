@@ -31,7 +31,7 @@ use crate::{
 /// How often the client is asked whether it is there: proxies take a connection for dead after a minute of silence.
 const PING_EVERY: Duration = Duration::from_secs(15);
 /// A client that says nothing for this long after it was asked is gone: two more pings had no answer.
-const PONG_WITHIN: Duration = Duration::from_secs(45);
+const PONG_TIMEOUT: Duration = Duration::from_secs(45);
 /// How often to look whether a session or token has ended by itself: a socket ends within a second. From memory.
 const LOOK_EVERY: Duration = Duration::from_millis(300);
 /// How long a socket without a topic stays.
@@ -209,7 +209,7 @@ impl Session {
                     let has_answered = |asked: Instant| *heard.borrow() >= asked;
                     match asked_at {
                         Some(asked) if has_answered(asked) => asked_at = None,
-                        Some(asked) if asked.elapsed() >= PONG_WITHIN => return End::NoPong,
+                        Some(asked) if asked.elapsed() >= PONG_TIMEOUT => return End::NoPong,
                         _ => {}
                     }
                     if let Err(not_sent) = wire::ping(sink).await {

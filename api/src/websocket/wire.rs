@@ -38,7 +38,7 @@ const PART_TIMEOUT: Duration = Duration::from_secs(30);
 const PART_BYTES: usize = 256 << 10;
 /// The longest for one message, whatever its length: others may wait for its place. The largest, of some 14 MB, is then
 /// taken with 24 KB a second.
-const MESSAGE_WITHIN: Duration = Duration::from_secs(600);
+const MESSAGE_TIMEOUT: Duration = Duration::from_secs(600);
 /// How long a close may take: it says why, and is no reason to keep a client that does not read. With the client's answer it
 /// is less than the second within which rights end.
 const CLOSE_TIMEOUT: Duration = Duration::from_millis(200);
@@ -73,7 +73,7 @@ pub(super) async fn send(
     let (parts, _place) = message.into_parts();
     let bytes = parts.iter().map(Bytes::len).sum::<usize>();
     let parts_within = PART_TIMEOUT * u32::try_from(bytes.div_ceil(PART_BYTES).max(1)).unwrap_or(u32::MAX);
-    let within = parts_within.min(MESSAGE_WITHIN);
+    let within = parts_within.min(MESSAGE_TIMEOUT);
     let sending = async {
         if bytes <= FRAGMENT_BYTES {
             let whole = Bytes::from(parts.concat());
