@@ -11,10 +11,10 @@ use fleetps_nats::{
 use tokio::{sync::watch, task::JoinSet, time::Instant};
 
 use crate::{
-    asked::Asked,
     forward::Forward,
     remote::Remote,
     server::{ServerError, Session},
+    settings_in_force::SettingsInForce,
 };
 
 /// How soon a server is asked again that did not answer, or answered nothing at once; twice as long each time.

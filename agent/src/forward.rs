@@ -30,7 +30,7 @@ const AT_ONCE: usize = 16;
 /// questions tell it.
 const ENDS_AT_ONCE: usize = 8;
 /// How long the helper may take: an answer that is held back, and some.
-const ANSWER_WITHIN: Duration = Duration::from_secs(WAIT.as_secs() + 5);
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(WAIT.as_secs() + 5);
 
 /// Where questions are passed on to.
 #[derive(Debug, Clone)]
@@ -96,7 +96,7 @@ impl Forward {
         }
         let no_helper =
             |problem: String| refused(Reason::NoHelper, format!("{}: {problem}", socket.display()));
-        let problem = match tokio::time::timeout(ANSWER_WITHIN, pass_on(socket, question)).await {
+        let problem = match tokio::time::timeout(ANSWER_TIMEOUT, pass_on(socket, question)).await {
             Ok(Ok(answer)) => {
                 if let Ok(Answer::Stage(progress)) = Answer::read(&answer) {
                     self.heard(question, progress, socket);

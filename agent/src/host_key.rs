@@ -21,7 +21,7 @@ use fleetps_nats::{
 };
 use tokio::{sync::Notify, time::Instant};
 
-use crate::asked::Asked;
+use crate::settings_in_force::SettingsInForce;
 
 /// The key with which this host speaks.
 pub(crate) struct HostKey {
@@ -30,7 +30,7 @@ pub(crate) struct HostKey {
     /// Where it is; `None` where the broker wants none.
     pub(crate) file: Option<PathBuf>,
     /// What is reported with a hello, and gets what its answer asks for.
-    pub(crate) remote: Arc<dyn Asked>,
+    pub(crate) remote: Arc<dyn SettingsInForce>,
 }
 
 /// The shortest time between two hellos: admission answers five of a host in a second.

@@ -29,7 +29,7 @@ pub fn own_name(configured: Option<HostName>, state: &Path) -> HostName {
 
 /// The same for an agent with a key: where nothing in the state folder tells, the broker is asked which name the key was
 /// admitted under.
-pub async fn own_name_at(configured: Option<HostName>, state: &Path, broker: &Broker) -> HostName {
+pub(crate) async fn own_name_at(configured: Option<HostName>, state: &Path, broker: &Broker) -> HostName {
     let names = Names::of(&os_host_name());
     match configured {
         Some(name) => name,

@@ -20,7 +20,6 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    asked::Asked,
     exchange::{self, Exchange},
     forward::Forward,
     host_key::HostKey,
@@ -30,12 +29,13 @@ use crate::{
     sampling::{self, SamplingError},
     server::{ServerError, Session},
     settings::{AgentSettings, CommandSettings, RemoteSettings},
+    settings_in_force::SettingsInForce,
     uplink::Uplink,
 };
 
 /// How long the sampling thread has to end. It waits for nothing that may hang, but a kernel may stop it anywhere; the
 /// process can end without it.
-const LAST_SAMPLE: Duration = Duration::from_millis(250);
+const LAST_SAMPLE_TIMEOUT: Duration = Duration::from_millis(250);
 
 /// The agent cannot go on.
 #[derive(Debug, thiserror::Error)]
@@ -246,7 +246,7 @@ pub async fn run_commanded(
     };
     // Ends the thread's wait for the next sample.
     drop(stop);
-    if outcome.is_ok() && tokio::time::timeout(LAST_SAMPLE, ended).await.is_err() {
+    if outcome.is_ok() && tokio::time::timeout(LAST_SAMPLE_TIMEOUT, ended).await.is_err() {
         tracing::warn!("the sampling thread does not end; ending without it");
     }
     stop_publishing.cancel();

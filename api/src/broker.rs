@@ -18,7 +18,7 @@ use crate::refusal::Refusal;
 
 /// How long the broker may take for a change: it answers within milliseconds, and under load within a second. One
 /// that hangs counts as gone after three pings, 15 s; from then on no request waits.
-const WITHIN: Duration = Duration::from_secs(3);
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// How long pages wait in all for what they can do without.
 pub const SOON: Duration = Duration::from_millis(250);
@@ -52,7 +52,7 @@ pub async fn ask<T>(client: &Client, question: impl Future<Output = T>) -> Resul
     if !is_there(client) {
         return Err(Away);
     }
-    tokio::time::timeout(WITHIN, question).await.map_err(|_| Away)
+    tokio::time::timeout(REQUEST_TIMEOUT, question).await.map_err(|_| Away)
 }
 
 /// Since when the broker is away, as far as this server has noticed. A clone is the same.

@@ -9,8 +9,9 @@ use fleetps_nats::settings::Flags;
 use crate::{
     config::FleetpsProgram,
     terminal::{
-        AlertCommand, Asked, AuditCommand, CommandCommand, ControlKeyCommand, EnrolTokenArgs, Format,
-        HistoryCommand, HostCommand, LegacyCommand, PsArgs, SpanArgs, TlsCommand, TopArgs, UserCommand,
+        AlertCommand, AuditCommand, CommandCommand, ControlKeyCommand, EnrolTokenArgs, Format,
+        HistoryCommand, HostCommand, LegacyCommand, PsArgs, ServerArgs, SpanArgs, TlsCommand, TopArgs,
+        UserCommand,
     },
 };
 
@@ -55,7 +56,7 @@ pub enum Command {
         span: SpanArgs,
     },
     /// List the hosts that a running fleetps knows
-    Hosts(Asked),
+    Hosts(ServerArgs),
     /// List the processes of a host, now or at a moment
     Ps(PsArgs),
     /// Top consumers over any range: CPU, memory or disk

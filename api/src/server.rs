@@ -12,7 +12,10 @@ use fleetps_nats::{
     server::ServerHealth,
 };
 use futures_util::future::OptionFuture;
-use tokio::sync::{oneshot, watch};
+use tokio::{
+    sync::{oneshot, watch},
+    task::JoinHandle,
+};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
@@ -36,12 +39,12 @@ use crate::{
 };
 
 /// How long the first page may wait for the hosts' last snapshots: longer, and showing what there is serves better.
-const CATCH_UP_FOR: Duration = Duration::from_secs(2);
+const CATCH_UP_TIMEOUT: Duration = Duration::from_secs(2);
 /// Connections to where this machine reads metrics: a few programs, with a few each.
 const READERS: Limits =
     Limits { most: 32, strangers: 32, of_a_network: 32, of_a_person: 32, highest_descriptor: u64::MAX };
 /// How long open requests may take to end after the shutdown began.
-const END_WITHIN: Duration = Duration::from_secs(3);
+const END_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// How the broker is, for readiness.
 #[derive(Debug, Clone, Default)]
@@ -100,7 +103,7 @@ pub async fn run(
     shutdown: CancellationToken,
 ) -> anyhow::Result<()> {
     let mut doors = doors.into();
-    let IngestorSettings { history, host_bytes_per_s, keep_down_hosts, .. } = settings;
+    let IngestorSettings { ref history, host_bytes_per_s, keep_down_hosts, .. } = settings;
     let mut shared = AppState::new(Some(client.clone()), shutdown.clone());
     shared.past = HistoryService::new(questions, shutdown.clone());
     (shared.health, shared.records_health) = (health.broker, health.records);
@@ -114,6 +117,7 @@ pub async fn run(
     let connections = Connections::new(Limits::of_this_process(), people.addresses().clone());
     shared.connections = connections.clone();
     shared.certificate = doors.pages.certificate();
+    (shared.commands_need_reason, shared.demo) = (doors.commands_need_reason, doors.demo.take());
     let (progress, mut caught_up) = watch::channel(Intake::default());
     shared.intake = caught_up.clone();
     let intake = {
@@ -123,50 +127,15 @@ pub async fn run(
             live::follow(client, &fleet, shown, &progress, shutdown).await;
         })?
     };
-    let latest_events = {
-        let (events, client, shutdown) =
-            (Arc::clone(&shared.latest_events), client.clone(), shutdown.clone());
-        tokio::spawn(async move { events.follow(&client, shutdown).await })
-    };
-    let alerts = {
-        let (alerts, client, shutdown) = (Arc::clone(&shared.alerts), client.clone(), shutdown.clone());
-        tokio::spawn(async move { alerts.follow(&client, shutdown).await })
-    };
-    let telling =
-        tokio::spawn(tell_people(shared.clone(), doors.dispatch.take(), client.clone(), shutdown.clone()));
-    let groups = shared.groups.clone().follow(client.clone(), shutdown.clone());
-    let host_keys = shared.host_keys.clone().follow(client.clone(), shutdown.clone());
-    let (control, control_key) = (shared.control.clone(), doors.control_key.take());
-    (shared.commands_need_reason, shared.demo) = (doors.commands_need_reason, doors.demo.take());
-    let (commands, audit_log) = (shared.commands.clone(), shared.audit_log.clone());
-    let commands = commands.follow(client.clone(), control_key.clone(), audit_log, shutdown.clone());
-    let control = control.follow(client.clone(), control_key, shared.groups.clone(), shutdown.clone());
-    let groups = tokio::spawn(async { tokio::join!(groups, host_keys, control, commands) });
-    let absence = tokio::spawn(shared.absence.clone().watch(client.clone(), shutdown.clone()));
-    let reports = tokio::spawn(watch_reports(shared.clone(), &doors, client.clone(), shutdown.clone()));
-    let (watched, fleet) = (shared.control.clone(), Arc::clone(&shared.fleet));
-    let sharpening = watching::sharpen(client.clone(), watched, fleet, host_bytes_per_s, shutdown.clone());
-    let sharpening = tokio::spawn(sharpening);
-    let tidying = tokio::spawn(tidy(people, shutdown.clone()));
-    let past = tokio::spawn(shared.past.clone().follow(history, shutdown.clone()));
-    let recalling =
-        shared.past.clone().recall(Arc::clone(&shared.fleet), caught_up.clone(), shutdown.clone());
-    let recalling = tokio::spawn(recalling);
-    let _ = tokio::time::timeout(CATCH_UP_FOR, caught_up.wait_for(|intake| intake.caught_up)).await;
+    let tasks = start_tasks(&shared, &mut doors, &client, &settings, &shutdown);
+    let _ = tokio::time::timeout(CATCH_UP_TIMEOUT, caught_up.wait_for(|intake| intake.caught_up)).await;
 
     let legacy = older_systems(doors.legacy.take(), client, shared.clone(), gate, shutdown.clone());
     serve(doors, legacy, shared, connections, shutdown).await;
-    latest_events.await?;
-    alerts.await?;
-    telling.await?;
     intake.await.context("the live intake panicked")?;
-    past.await?;
-    recalling.await?;
-    groups.await?;
-    absence.await?;
-    reports.await?;
-    tidying.await?;
-    sharpening.await?;
+    for task in tasks {
+        task.await?;
+    }
     Ok(())
 }
 
@@ -175,6 +144,65 @@ impl Doors {
     fn allowed(&self) -> Option<Allowed> {
         self.dispatch.as_ref().map(|settings| settings.allowed.clone())
     }
+}
+
+/// Starts what goes on beside requests: what follows the broker, what tells people and hosts, and what tidies up. Each ends
+/// at `shutdown`.
+fn start_tasks(
+    shared: &AppState,
+    doors: &mut Doors,
+    client: &async_nats::Client,
+    settings: &IngestorSettings,
+    shutdown: &CancellationToken,
+) -> Vec<JoinHandle<()>> {
+    let end = || (client.clone(), shutdown.clone());
+    let events = {
+        let (events, (client, shutdown)) = (Arc::clone(&shared.latest_events), end());
+        async move { events.follow(&client, shutdown).await }
+    };
+    let alerts = {
+        let (alerts, (client, shutdown)) = (Arc::clone(&shared.alerts), end());
+        async move { alerts.follow(&client, shutdown).await }
+    };
+    let telling = tell_people(shared.clone(), doors.dispatch.take(), client.clone(), shutdown.clone());
+    let reports = watch_reports(shared.clone(), doors, client.clone(), shutdown.clone());
+    let (watched, fleet) = (shared.control.clone(), Arc::clone(&shared.fleet));
+    let sharpening =
+        watching::sharpen(client.clone(), watched, fleet, settings.host_bytes_per_s, shutdown.clone());
+    let (fleet, caught_up) = (Arc::clone(&shared.fleet), shared.intake.clone());
+    vec![
+        tokio::spawn(events),
+        tokio::spawn(alerts),
+        tokio::spawn(telling),
+        tokio::spawn(follow_hosts(
+            shared.clone(),
+            doors.control_key.take(),
+            client.clone(),
+            shutdown.clone(),
+        )),
+        tokio::spawn(shared.absence.clone().watch(client.clone(), shutdown.clone())),
+        tokio::spawn(reports),
+        tokio::spawn(sharpening),
+        tokio::spawn(tidy(shared.people.clone(), shutdown.clone())),
+        tokio::spawn(shared.past.clone().follow(settings.history.clone(), shutdown.clone())),
+        tokio::spawn(shared.past.clone().recall(fleet, caught_up, shutdown.clone())),
+    ]
+}
+
+/// Follows which hosts there are, and what is asked of them.
+async fn follow_hosts(
+    shared: AppState,
+    control_key: Option<ControlKey>,
+    client: async_nats::Client,
+    shutdown: CancellationToken,
+) {
+    let groups = shared.groups.clone().follow(client.clone(), shutdown.clone());
+    let host_keys = shared.host_keys.clone().follow(client.clone(), shutdown.clone());
+    let audit_log = shared.audit_log.clone();
+    let commands =
+        shared.commands.clone().follow(client.clone(), control_key.clone(), audit_log, shutdown.clone());
+    let control = shared.control.clone().follow(client, control_key, shared.groups.clone(), shutdown);
+    tokio::join!(groups, host_keys, control, commands);
 }
 
 /// Tells people of alerts, and follows who looks after them.
@@ -256,7 +284,7 @@ async fn serve(
     let serving = async { _ = tokio::join!(pages, OptionFuture::from(metrics), older_systems) };
     let hard_end = async {
         shutdown.cancelled().await;
-        tokio::time::sleep(END_WITHIN).await;
+        tokio::time::sleep(END_TIMEOUT).await;
     };
     tokio::select! {
         _ = serving => {}

@@ -31,9 +31,9 @@ use crate::{
 };
 
 /// How long another program may have the port of the pages; then it is one that keeps it.
-const PORT_PATIENCE: Duration = Duration::from_secs(30);
+const PORT_TIMEOUT: Duration = Duration::from_secs(30);
 /// How long an answer may take that was begun before the start was over.
-const LAST_ANSWERS: Duration = Duration::from_secs(1);
+const LAST_ANSWERS_TIMEOUT: Duration = Duration::from_secs(1);
 /// When a browser or a supervisor is to ask again.
 const RETRY_AFTER_S: &str = "2";
 
@@ -59,7 +59,7 @@ pub(crate) async fn listen(config: &Config) -> anyhow::Result<(Listeners, String
 
 /// Waits a while where another has the port: it may be one that is just ending.
 async fn bind(address: SocketAddr) -> anyhow::Result<TcpListener> {
-    let deadline = Instant::now() + PORT_PATIENCE;
+    let deadline = Instant::now() + PORT_TIMEOUT;
     let mut failures = 0;
     loop {
         match TcpListener::bind(address).await {
@@ -155,7 +155,7 @@ impl Starting {
     /// requests are answered by fleetps itself.
     pub(crate) async fn end(self) {
         self.over.cancel();
-        let _ = tokio::time::timeout(LAST_ANSWERS, self.serving).await;
+        let _ = tokio::time::timeout(LAST_ANSWERS_TIMEOUT, self.serving).await;
     }
 }
 

@@ -12,7 +12,7 @@ use arrow::{
 };
 use duckdb::{Row, types::ValueRef};
 use fleetps_nats::model::{
-    Field, Kind, Role, Scale, Value,
+    Field, FieldRole, Kind, Scale, Value,
     process::{FACTS, FIGURES, PROCESS},
 };
 
@@ -23,7 +23,7 @@ pub(crate) fn facts() -> impl Iterator<Item = &'static Field> + Clone {
 
 /// The same, each with its place in [`PROCESS`]; without those that are part of the identity.
 pub(crate) fn facts_with_places() -> impl Iterator<Item = (usize, &'static Field)> + Clone {
-    PROCESS.iter().enumerate().filter(|(_, field)| field.role == Role::Fact)
+    PROCESS.iter().enumerate().filter(|(_, field)| field.role == FieldRole::Fact)
 }
 
 /// The places of the facts that each process has for itself. All others many processes have in common, which are of one program.

@@ -42,7 +42,7 @@ use crate::{
 /// How far back snapshots may be published again: the stream keeps them for 72 hours, and an agent's buffer is shorter.
 const REPEAT_WINDOW_S: i64 = 72 * 3600;
 /// How long stopping waits for the broker to take the last refused messages.
-const LAST_LETTERS_PATIENCE: Duration = Duration::from_secs(2);
+const LAST_LETTERS_TIMEOUT: Duration = Duration::from_secs(2);
 /// How often a history folder that cannot be used is tried again.
 const OPEN_RETRY: Duration = Duration::from_secs(5);
 /// How often stopping looks whether the compactor has ended.
@@ -240,26 +240,40 @@ async fn run_parts(
         stop.clone(),
     )
     .await;
-    // The end of reading lets collecting end, which lets sealing end.
     stop.cancel();
-    blocking("stopping", move || {
-        join("collect", collecting)?;
-        threads.into_iter().try_for_each(|(name, thread)| join(name, thread))?;
-        join("seal", sealing)?;
-        while !compacting.is_finished() {
-            // Again and again: a merge may only just have begun.
-            interrupt.interrupt();
-            std::thread::sleep(STOP_TICK);
-        }
-        join("compact", compacting)
-    })
-    .await?;
-    let _ = tokio::time::timeout(LAST_LETTERS_PATIENCE, async { tokio::join!(letters, publishing) }).await;
+    let threads = Threads { collecting, consuming: threads, sealing, compacting, interrupt };
+    blocking("stopping", move || threads.join()).await?;
+    let _ = tokio::time::timeout(LAST_LETTERS_TIMEOUT, async { tokio::join!(letters, publishing) }).await;
     if let Some(auditing) = auditing {
         let _ = auditing.await;
     }
     let _ = tokio::join!(streams, alerts, telling);
     Ok(())
+}
+
+/// The threads of an ingestor.
+struct Threads {
+    collecting: JoinHandle<()>,
+    /// Of the consumers, with their names.
+    consuming: [(&'static str, JoinHandle<()>); 2],
+    sealing: JoinHandle<()>,
+    compacting: JoinHandle<()>,
+    interrupt: Arc<Interrupt>,
+}
+
+impl Threads {
+    /// Waits until all have ended. The end of reading lets collecting end, which lets sealing end.
+    fn join(self) -> Result<(), IngestError> {
+        join("collect", self.collecting)?;
+        self.consuming.into_iter().try_for_each(|(name, thread)| join(name, thread))?;
+        join("seal", self.sealing)?;
+        while !self.compacting.is_finished() {
+            // Again and again: a merge may only just have begun.
+            self.interrupt.interrupt();
+            std::thread::sleep(STOP_TICK);
+        }
+        join("compact", self.compacting)
+    }
 }
 
 /// Tells the figures that rules about fleetps itself measure.

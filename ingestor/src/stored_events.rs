@@ -1,8 +1,24 @@
-//! Reads events from rows of the table `event`.
+//! Reads what the event writer left in segments: events, from rows of the table `event`, and the time of the stream.
 
-use duckdb::Row;
+use duckdb::{Connection, Row};
 
-use crate::events::{Event, EventKind, EventPlace, EventProcess, EventProgram};
+use crate::{
+    catalog::{Rows, relation},
+    events::{Event, EventKind, EventPlace, EventProcess, EventProgram, StreamClock},
+    segment::SegmentName,
+};
+
+/// The time of the stream after the last message of `segments`, which are attached and in its order.
+pub(crate) fn last_clock(engine: &Connection, segments: &[SegmentName]) -> duckdb::Result<StreamClock> {
+    let Some(last) = segments.last() else { return Ok(StreamClock::default()) };
+    let segment = relation(Rows::Of("segment"), [last]);
+    let sql = format!(
+        "SELECT epoch_ms(last_stored_at) AS now_ms, epoch_ms(silence_from) AS counted_from_ms FROM {segment}"
+    );
+    engine.query_row(&sql, [], |row| {
+        Ok(StreamClock { now_ms: row.get("now_ms")?, counted_from_ms: row.get("counted_from_ms")? })
+    })
+}
 
 /// What [`read_event`] reads, as a list to select.
 pub(crate) const COLUMNS: &str = "epoch_us(occurred_at) AS at_us, kind, host, name, boot_id, pid, \

@@ -10,7 +10,7 @@ use futures_util::StreamExt;
 use serde::Serialize;
 
 /// How long the broker may take for one message: ten times what a busy one takes.
-const WAIT: Duration = Duration::from_secs(2);
+const REPLY_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Which messages.
 #[derive(Debug, Clone, Serialize)]
@@ -53,7 +53,8 @@ impl Batch<'_> {
         client.publish_with_reply(address, inbox, body.into()).await.map_err(DirectError::of)?;
         let mut messages = Vec::new();
         loop {
-            let answer = tokio::time::timeout(WAIT, answers.next()).await.map_err(DirectError::of)?;
+            let answer =
+                tokio::time::timeout(REPLY_TIMEOUT, answers.next()).await.map_err(DirectError::of)?;
             let answer = answer.ok_or_else(|| DirectError::of("the connection was closed"))?;
             match answer.status {
                 Some(status) => match status.as_u16() {

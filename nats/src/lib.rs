@@ -21,6 +21,8 @@
 
 // They panic when the pipe is closed; `output` does not.
 #![cfg_attr(not(test), deny(clippy::print_stdout, clippy::print_stderr))]
+// Tests declare settings of their own, which are `pub`.
+#![cfg_attr(not(test), warn(unreachable_pub))]
 
 pub mod admission;
 pub mod agent_settings;

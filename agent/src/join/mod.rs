@@ -36,7 +36,7 @@ pub use service::ServiceError;
 /// The name of the settings file.
 const SETTINGS: &str = "agent.toml";
 /// How long admission may take to answer a hello: it reads a few records.
-const HELLO_WITHIN: Duration = Duration::from_secs(5);
+const HELLO_TIMEOUT: Duration = Duration::from_secs(5);
 /// Where the settings go when this is run by root.
 const ROOT_CONFIG_FOLDER: &str = "/etc/fleetps";
 /// Where the key goes then; the service gets it as its state folder.
@@ -288,7 +288,7 @@ async fn introduce_to_broker(
 async fn control_key(client: &async_nats::Client, host: &HostName) -> Option<String> {
     let hello = serde_json::to_vec(&Hello::default()).ok()?;
     let asking = client.request(subject::hello(host), hello.into());
-    let answer = tokio::time::timeout(HELLO_WITHIN, asking).await.ok()?.ok()?;
+    let answer = tokio::time::timeout(HELLO_TIMEOUT, asking).await.ok()?.ok()?;
     serde_json::from_slice::<Welcome>(&answer.payload).ok()?.control_key
 }
 

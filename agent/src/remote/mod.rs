@@ -29,8 +29,8 @@ use fleetps_nats::{
 use tokio::sync::watch;
 
 use crate::{
-    asked::Asked,
     settings::{AgentSettings, RemoteSettings},
+    settings_in_force::SettingsInForce,
     trust::Trust,
 };
 use effective::{effective, in_force, own};
@@ -259,7 +259,7 @@ impl Remote {
     }
 }
 
-impl Asked for Remote {
+impl SettingsInForce for Remote {
     fn is_controlled(&self) -> bool {
         self.0.settings.control_key.is_some()
     }

@@ -7,7 +7,7 @@
 
 /// Where a process belongs.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Membership {
+pub(crate) struct Membership {
     /// The host's systemd unit, as in "nginx.service" or, in a user's session, "app-firefox.scope".
     pub unit: Option<String>,
     /// The first 12 hexadecimal digits of the container's id, or its name.
@@ -43,7 +43,7 @@ const POD_DIGITS: usize = 32;
 
 /// Reads /proc/PID/cgroup: of version 2 the one line `0::/path`, of version 1 the line of systemd's own hierarchy for
 /// the unit, and any line for the container and the pod.
-pub fn parse(text: &str) -> Membership {
+pub(crate) fn parse(text: &str) -> Membership {
     let mut membership = Membership::default();
     for line in text.lines() {
         let mut fields = line.splitn(3, ':');

@@ -25,7 +25,7 @@ const MOST_ANCESTORS: usize = 256;
 
 /// What a pass knows of one process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Member {
+pub(super) struct Member {
     /// Its pid.
     pub pid: u32,
     /// Its parent's.
@@ -46,7 +46,7 @@ pub struct Member {
 
 /// The ended children of all processes.
 #[derive(Debug, Default)]
-pub struct EndedChildren {
+pub(super) struct EndedChildren {
     known: HashMap<u32, Known>,
     due: Vec<Due>,
 }
@@ -72,7 +72,7 @@ struct Due {
 
 impl EndedChildren {
     /// Takes the processes of a pass, in the order in which they were read.
-    pub fn pass(&mut self, members: &[Member]) {
+    pub(super) fn pass(&mut self, members: &[Member]) {
         let place: HashMap<u32, usize> =
             members.iter().enumerate().map(|(at, member)| (member.pid, at)).collect();
         let members = &self.with_parents_that_are_left(members, &place);
@@ -113,7 +113,7 @@ impl EndedChildren {
     }
 
     /// The counter of a process of the last pass, in ms.
-    pub fn of(&self, pid: u32) -> Option<u64> {
+    pub(super) fn of(&self, pid: u32) -> Option<u64> {
         self.known.get(&pid).map(|known| known.credited_ms)
     }
 

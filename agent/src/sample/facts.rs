@@ -31,7 +31,7 @@ const DELETED: &str = " (deleted)";
 
 /// Reads facts; one for each thread.
 #[derive(Debug, Clone)]
-pub struct FactReader {
+pub(super) struct FactReader {
     folder: String,
     path: String,
     /// The folder of the process at hand, below `folder`.
@@ -40,12 +40,12 @@ pub struct FactReader {
 
 impl FactReader {
     /// Reads from `folder`, usually `/proc`.
-    pub fn new(folder: &str) -> Self {
+    pub(super) fn new(folder: &str) -> Self {
         Self { folder: folder.to_owned(), path: String::new(), of_process: String::new() }
     }
 
     /// Everything but the arguments: user, control group, figures, and the executable as the kernel names it.
-    pub fn belonging(&mut self, pid: u32) -> Facts {
+    pub(super) fn belonging(&mut self, pid: u32) -> Facts {
         let status = self.status(pid);
         let number = |name| field(&status, name).and_then(|value| value.trim().parse::<u64>().ok());
         let kilobytes = |name| {
@@ -76,7 +76,7 @@ impl FactReader {
     }
 
     /// Adds the arguments, and whether the executable was deleted, to the facts of the process just looked at.
-    pub fn complete(&mut self, facts: &mut Facts) {
+    pub(super) fn complete(&mut self, facts: &mut Facts) {
         let cmdline = self.whole_file("cmdline");
         facts.arguments = Some(cmdline.map(|bytes| arguments(&bytes)).unwrap_or_default());
         let Some(path) = &facts.executable else { return };
@@ -88,7 +88,7 @@ impl FactReader {
     }
 
     /// The bytes that it read and wrote; `None` when that may not be read.
-    pub fn storage(&mut self, pid: u32) -> Option<StorageBytes> {
+    pub(super) fn storage(&mut self, pid: u32) -> Option<StorageBytes> {
         self.of_process = pid.to_string();
         let bytes = self.whole_file("io")?;
         let text = std::str::from_utf8(&bytes).ok()?;

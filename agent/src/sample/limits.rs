@@ -12,7 +12,7 @@ const HEADER_BYTES: usize = 1024;
 const MOST_BYTES: usize = MAX_COMPRESSED_BYTES - HEADER_BYTES;
 
 /// Takes out the processes whose name or user is excluded; how many.
-pub fn exclude(rows: &mut Vec<Process>, names: &[String], users: &[String]) -> u32 {
+pub(super) fn exclude(rows: &mut Vec<Process>, names: &[String], users: &[String]) -> u32 {
     if names.is_empty() && users.is_empty() {
         return 0;
     }
@@ -25,7 +25,7 @@ pub fn exclude(rows: &mut Vec<Process>, names: &[String], users: &[String]) -> u
 }
 
 /// Keeps the `most` busiest: by CPU, then by memory; how many were taken out.
-pub fn keep_busiest(rows: &mut Vec<Process>, most: usize) -> u32 {
+pub(super) fn keep_busiest(rows: &mut Vec<Process>, most: usize) -> u32 {
     if rows.len() <= most {
         return 0;
     }
@@ -146,7 +146,7 @@ fn shorten(rows: &mut [Process], most: usize, shortened: &mut BTreeSet<u32>) {
 }
 
 /// How many of the rows are among `pids`.
-pub fn count_of(rows: &[Process], pids: &BTreeSet<u32>) -> u32 {
+pub(super) fn count_of(rows: &[Process], pids: &BTreeSet<u32>) -> u32 {
     if pids.is_empty() {
         return 0;
     }

@@ -52,7 +52,7 @@ const MOST_TASKS: usize = 64;
 
 /// Processes below a /proc folder.
 #[derive(Debug)]
-pub struct ProcFolder {
+pub(super) struct ProcFolder {
     folder: String,
     /// The same, open.
     open_folder: Option<OwnedFd>,
@@ -76,7 +76,7 @@ struct OpenStat {
 
 impl ProcFolder {
     /// Reads from `folder`, usually `/proc`; `boot_at_us` is what start times are counted from.
-    pub fn new(folder: &str, boot_at_us: i64) -> Self {
+    pub(super) fn new(folder: &str, boot_at_us: i64) -> Self {
         Self {
             folder: folder.to_owned(),
             open_folder: rustix::fs::open(folder, OFlags::PATH | OFlags::CLOEXEC, Mode::empty()).ok(),
@@ -189,7 +189,7 @@ fn most_open_files() -> usize {
 
 /// Raises the limit of open files to what the system allows this program. For the agent's own program only: what else
 /// might run in another one is not known here.
-pub fn allow_more_open_files() {
+pub(super) fn allow_more_open_files() {
     use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
     let Rlimit { maximum, .. } = getrlimit(Resource::Nofile);
     // Where it is refused, less stays open, which costs some time and nothing else.

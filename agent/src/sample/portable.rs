@@ -8,14 +8,14 @@ use super::raw::{Details, Facts, ProcessSource, RawProcess, StorageBytes, Wanted
 use fleetps_nats::snapshot::Process;
 
 /// Processes as sysinfo reads them; one `System` for the whole run.
-pub struct Sysinfo {
+pub(super) struct Sysinfo {
     system: System,
     refresh: ProcessRefreshKind,
 }
 
 impl Sysinfo {
     /// A source that reads as little as gives the fields; `None` where sysinfo does not know the system.
-    pub fn new() -> Option<Self> {
+    pub(super) fn new() -> Option<Self> {
         let refresh = ProcessRefreshKind::nothing()
             .with_cpu()
             .with_memory()

@@ -6,7 +6,7 @@ use fleetps_nats::snapshot::Process;
 
 /// What every pass reads of a process.
 #[derive(Debug, Clone, PartialEq, Default)]
-pub struct RawProcess {
+pub(super) struct RawProcess {
     /// Identity, parent, name, state and figures. `ended_children_cpu_ms` is the system's own count: of all children that
     /// it waited for since it started.
     pub process: Process,
@@ -22,7 +22,7 @@ pub struct RawProcess {
     not(target_os = "linux"),
     allow(dead_code, reason = "only Linux shows which program a process runs")
 )]
-pub enum Image {
+pub(super) enum Image {
     /// The system does not say.
     #[default]
     Unknown,
@@ -34,7 +34,7 @@ pub enum Image {
 
 /// Facts of a process that are read rarely: they hardly change, or cost a file of their own.
 #[derive(Debug, Clone, PartialEq, Default)]
-pub struct Facts {
+pub(super) struct Facts {
     /// Path of the executable.
     pub executable: Option<String>,
     /// Whether the executable was deleted or replaced.
@@ -58,7 +58,7 @@ pub struct Facts {
 
 /// Bytes a process read from storage and wrote to it, since it started.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct StorageBytes {
+pub(super) struct StorageBytes {
     /// Read.
     pub read: u64,
     /// Written.
@@ -67,7 +67,7 @@ pub struct StorageBytes {
 
 /// A process of which more is wanted than every pass reads.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Wanted {
+pub(super) struct Wanted {
     /// Its pid.
     pub pid: u32,
     /// Comes back with the answer, which may be late: another process may have the pid then.
@@ -80,7 +80,7 @@ pub struct Wanted {
 
 /// The answer.
 #[derive(Debug, Clone, PartialEq, Default)]
-pub struct Details {
+pub(super) struct Details {
     /// The pid asked for.
     pub pid: u32,
     /// The token of the question.
@@ -92,7 +92,7 @@ pub struct Details {
 }
 
 /// Where processes come from: the system, or a test's literals.
-pub trait ProcessSource {
+pub(super) trait ProcessSource {
     /// Replaces the content of `into` by the processes that are there now. One that vanishes meanwhile is left out.
     fn read(&mut self, into: &mut Vec<RawProcess>);
     /// Counts starts from another boot time from now on, in µs since 1970 UTC: the clock was set. Nothing where the system

@@ -28,7 +28,7 @@ const TOLD_AFTER: Duration = Duration::from_secs(5);
 
 /// Asks a thread for the details of processes.
 #[derive(Debug)]
-pub struct DetailReader {
+pub(super) struct DetailReader {
     shared: Arc<Shared>,
     folder: String,
 }
@@ -72,12 +72,12 @@ struct Stuck {
 
 impl DetailReader {
     /// Reads from `folder`, usually `/proc`.
-    pub fn new(folder: &str) -> Self {
+    pub(super) fn new(folder: &str) -> Self {
         Self { shared: Arc::default(), folder: folder.to_owned() }
     }
 
     /// Asks for `wanted`, waits for at most `patience`, and hands over what is there.
-    pub fn details(&mut self, wanted: &[Wanted], patience: Duration, give: &mut dyn FnMut(Details)) {
+    pub(super) fn details(&mut self, wanted: &[Wanted], patience: Duration, give: &mut dyn FnMut(Details)) {
         let shared = Arc::clone(&self.shared);
         let mut state = shared.lock();
         tell_of_stuck(&mut state.stuck);

@@ -29,7 +29,7 @@ const STORAGE_AGE: Duration = Duration::from_secs(20);
 /// In the first pass, the facts of all processes are read: 20,000 take about this long. Later, what is not there yet comes
 /// with the next pass.
 const FIRST_PATIENCE: Duration = Duration::from_secs(2);
-const PATIENCE: Duration = Duration::from_millis(250);
+const TIMEOUT: Duration = Duration::from_millis(250);
 /// Processes that grow or shrink by less than this have their shared memory read once a minute.
 const LEAST_RESIZE_BYTES: u64 = 16 << 20;
 /// Where the system does not show which program a process runs, this many are looked at anew in one pass, at 0.1 ms each.
@@ -37,7 +37,7 @@ const MOST_GUESSES: u32 = 16;
 
 /// The processes of the last pass, with what must be remembered about them.
 #[derive(Debug, Default)]
-pub struct Table {
+pub(super) struct Table {
     known: HashMap<u32, Known>,
     ended_children: EndedChildren,
     passes: u64,
@@ -86,7 +86,7 @@ struct Known {
 
 /// When a pass takes place.
 #[derive(Debug, Clone, Copy)]
-pub struct PassTime {
+pub(super) struct PassTime {
     /// Time since the machine booted.
     pub monotonic: Duration,
     /// µs since 1970 UTC, by the host's clock.
@@ -95,12 +95,12 @@ pub struct PassTime {
 
 impl Table {
     /// The pids of the last pass whose command line was shortened.
-    pub fn shortened(&self) -> &BTreeSet<u32> {
+    pub(super) fn shortened(&self) -> &BTreeSet<u32> {
         &self.shortened
     }
 
     /// Reads every process once and returns the rows. `cpu_percent` is absent in the first pass.
-    pub fn pass<S: ProcessSource>(
+    pub(super) fn pass<S: ProcessSource>(
         &mut self,
         source: &mut S,
         at: PassTime,
@@ -120,7 +120,7 @@ impl Table {
         }
         self.known.retain(|_, known| known.seen_in_pass == self.passes);
         self.ended_children.pass(&self.members);
-        self.ask(source, mode, if elapsed.is_some() { PATIENCE } else { FIRST_PATIENCE });
+        self.ask(source, mode, if elapsed.is_some() { TIMEOUT } else { FIRST_PATIENCE });
         let mut rows = Vec::with_capacity(raw.len());
         for RawProcess { process, .. } in &raw {
             let Some(known) = self.known.get_mut(&process.pid) else { continue };
@@ -140,7 +140,7 @@ impl Table {
     }
 
     /// Forgets every command line, and reads them anew in the next pass: they leave the host in another way from now on.
-    pub fn forget_command_lines(&mut self) {
+    pub(super) fn forget_command_lines(&mut self) {
         for known in self.known.values_mut() {
             (known.command_line, known.is_shortened) = (None, false);
             known.facts_read_at = Duration::ZERO;
@@ -148,7 +148,7 @@ impl Table {
     }
 
     /// Whether the process's user is one whose processes are not sent, or may be.
-    pub fn is_withheld(&self, pid: u32) -> bool {
+    pub(super) fn is_withheld(&self, pid: u32) -> bool {
         self.known.get(&pid).is_some_and(|known| known.is_withheld)
     }
 

@@ -17,7 +17,7 @@ const MARK_START: &str = "…[";
 const MARK_END: &str = " bytes]…";
 
 /// The text, cut at 4 KiB, between two characters.
-pub fn cut(mut text: String) -> String {
+pub(super) fn cut(mut text: String) -> String {
     if text.len() > MAX_STRING_BYTES {
         text.truncate(text.floor_char_boundary(MAX_STRING_BYTES));
     }
@@ -25,12 +25,12 @@ pub fn cut(mut text: String) -> String {
 }
 
 /// The same for a text that may be absent.
-pub fn cut_option(text: Option<String>) -> Option<String> {
+pub(super) fn cut_option(text: Option<String>) -> Option<String> {
     text.map(cut)
 }
 
 /// The command line of these parts, joined by spaces, of at most 4 KiB, and whether something is missing in it.
-pub fn line(parts: &[Part]) -> (String, bool) {
+pub(super) fn line(parts: &[Part]) -> (String, bool) {
     let words: Vec<Word<'_>> = parts.iter().map(Word::from).collect();
     let is_begun = words.iter().any(|word| word.left_out > 0);
     if length(&words) <= MAX_STRING_BYTES {
@@ -40,12 +40,12 @@ pub fn line(parts: &[Part]) -> (String, bool) {
 }
 
 /// A text of several words shortened to `most` bytes (128 at least); `None` where it is no longer.
-pub fn shorter_line(text: &str, most: usize) -> Option<String> {
+pub(super) fn shorter_line(text: &str, most: usize) -> Option<String> {
     (text.len() > most).then(|| fitted(words_of(text), most))
 }
 
 /// A text that is one word, such as a path, shortened to `most` bytes; `None` where it is no longer.
-pub fn shorter_word(text: &str, most: usize) -> Option<String> {
+pub(super) fn shorter_word(text: &str, most: usize) -> Option<String> {
     (text.len() > most).then(|| written(&[Word::read(text).within(most)]))
 }
 

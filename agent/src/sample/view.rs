@@ -15,7 +15,7 @@ const FIRST_CGROUP_NAMESPACE: &str = "cgroup:[4026531835]";
 const MAY_LOOK_IN: u64 = 1 << 19;
 
 /// The limits of what is seen below `proc`, usually `/proc`; `None` where there are none.
-pub fn limits(proc: &Path) -> Option<String> {
+pub(super) fn limits(proc: &Path) -> Option<String> {
     let limits = [container(proc), hidden(proc).or_else(|| rights(proc))];
     let limits: Vec<String> = limits.into_iter().flatten().collect();
     (!limits.is_empty()).then(|| limits.join("; "))

@@ -26,9 +26,9 @@ pub use session::{Answer, Session};
 
 /// How long a request may take: 5 s for the connection, 15 s that the server gives the body, 8 s that it gives its stream, and
 /// 2 s for the answer. Less would send the same snapshot again and again over a slow line.
-const WITHIN: Duration = Duration::from_secs(30);
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
 /// How long a connection may take to be made, with TLS.
-const CONNECT_WITHIN: Duration = Duration::from_secs(5);
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long a connection is kept for the next snapshot: the server closes one that says nothing for 10 s.
 const IDLE: Duration = Duration::from_secs(8);
 
@@ -129,8 +129,8 @@ impl Server {
             .http_status_as_error(false)
             .https_only(is_over_tls)
             .max_redirects(0)
-            .timeout_global(Some(WITHIN))
-            .timeout_connect(Some(CONNECT_WITHIN))
+            .timeout_global(Some(REQUEST_TIMEOUT))
+            .timeout_connect(Some(CONNECT_TIMEOUT))
             .max_idle_age(IDLE)
             .user_agent(concat!("fleetps-agent/", env!("CARGO_PKG_VERSION")));
         // Without TLS the server is this machine's, or asked for in plaintext on purpose.

@@ -23,8 +23,8 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use ureq::{Agent, http::StatusCode};
 
-use super::{ServerError, WITHIN, outage::Outage};
-use crate::asked::Asked;
+use super::{REQUEST_TIMEOUT, ServerError, outage::Outage};
+use crate::settings_in_force::SettingsInForce;
 
 /// The longest answer: two frames and 16 questions of at most 64 KiB each, whose quotes are written as two letters.
 const MAX_ANSWER_BYTES: u64 = 3 << 20;
@@ -42,7 +42,7 @@ const MAX_RETRY_AFTER_S: u64 = 60;
 pub struct Session {
     shared: Arc<Shared>,
     /// What is told to the server, and gets what it asks for.
-    remote: Option<Arc<dyn Asked>>,
+    remote: Option<Arc<dyn SettingsInForce>>,
 }
 
 #[derive(Debug)]
@@ -86,7 +86,7 @@ impl Session {
 
     /// The same, where the server may ask for settings.
     #[must_use]
-    pub(crate) fn with_remote(self, remote: Arc<dyn Asked>) -> Self {
+    pub(crate) fn with_remote(self, remote: Arc<dyn SettingsInForce>) -> Self {
         Self { remote: Some(remote), ..self }
     }
 
@@ -138,7 +138,7 @@ impl Session {
     /// When the server does not answer, or not as fleetps does: an earlier one knows no such requests.
     pub(crate) fn exchange(&self, brought: &Brought) -> Result<Heard, ServerError> {
         let body = serde_json::to_vec(brought).unwrap_or_default();
-        let within = if brought.waits { HELD + WITHIN } else { WITHIN };
+        let within = if brought.waits { HELD + REQUEST_TIMEOUT } else { REQUEST_TIMEOUT };
         let said = self.send_within(signed::EXCHANGE, None, &body, within)?;
         match said.status {
             StatusCode::OK => Heard::deserialize(&said.body).map_err(|_| self.unexpected(&said)),
@@ -240,7 +240,7 @@ impl Session {
     }
 
     fn send(&self, path: &str, label: Option<Label>, body: &[u8]) -> Result<Said, ServerError> {
-        self.send_within(path, label, body, WITHIN)
+        self.send_within(path, label, body, REQUEST_TIMEOUT)
     }
 
     fn send_within(

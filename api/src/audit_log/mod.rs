@@ -21,7 +21,7 @@ use fleetps_nats::{
 use tokio_util::sync::CancellationToken;
 
 pub use class::AuditClass;
-pub use requests::Asked;
+pub use requests::AuditedRequest;
 use requests::{Probes, Views};
 use writer::Writer;
 

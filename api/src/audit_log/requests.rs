@@ -78,7 +78,7 @@ impl Probes {
 
 /// A request that was let in and answered, or refused.
 #[derive(Debug)]
-pub struct Asked<'a> {
+pub struct AuditedRequest<'a> {
     /// The principal of the request.
     pub person: &'a Person,
     /// The route's audit class.
@@ -106,7 +106,7 @@ pub struct Asked<'a> {
 impl AuditLog {
     /// Audits a request if its kind is audited: changes, refusals, looks at command lines, searches and exports. SQL
     /// questions and changes of users are audited where they are done, with more detail.
-    pub fn request(&self, asked: Asked<'_>) {
+    pub fn request(&self, asked: AuditedRequest<'_>) {
         if asked.is_unseen {
             return self.probe(&asked);
         }
@@ -117,7 +117,7 @@ impl AuditLog {
     }
 
     /// Audits a request for an unknown or hidden host, within a limit for each person.
-    fn probe(&self, asked: &Asked<'_>) {
+    fn probe(&self, asked: &AuditedRequest<'_>) {
         let now = Instant::now();
         let noted = self.0.as_ref().and_then(|open| open.probes.is_noted(&asked.person.name, now));
         let Some(left_out) = noted else { return };
@@ -128,7 +128,7 @@ impl AuditLog {
         self.note(asked.person, "host.probe", asked.host.clone(), what, Outcome::Refused);
     }
 
-    fn kind(&self, asked: &Asked<'_>) -> Option<(&'static str, Outcome)> {
+    fn kind(&self, asked: &AuditedRequest<'_>) -> Option<(&'static str, Outcome)> {
         let outcome = match asked.status {
             StatusCode::FORBIDDEN | StatusCode::UNAUTHORIZED => {
                 return Some(("request.refuse", Outcome::Refused));

@@ -28,7 +28,7 @@ const WAITING: Bounds = Bounds {
     wait: Duration::ZERO,
 };
 /// How long the last entries may take when the server ends.
-const END_WITHIN: Duration = Duration::from_secs(2);
+const END_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Where entries wait.
 pub(super) struct Writer {
@@ -50,7 +50,7 @@ impl Writer {
             };
             let ended = async {
                 shutdown.cancelled().await;
-                tokio::time::sleep(END_WITHIN).await;
+                tokio::time::sleep(END_TIMEOUT).await;
             };
             tokio::select! {
                 () = write_all => {}

@@ -10,7 +10,7 @@ use super::error::AuthError;
 use crate::broker;
 
 /// How long a change may take to come back from the broker; usually that is a millisecond.
-const SEEN_WITHIN: Duration = Duration::from_secs(2);
+const SEEN_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Records by key. Reading is from memory; a change has been seen there when it is done, so that the next page shows
 /// it.
@@ -98,6 +98,6 @@ where
         };
         // A longer wait means that the record was changed again, or that the broker went away; both are no reason to
         // fail.
-        let _ = tokio::time::timeout(SEEN_WITHIN, waiting).await;
+        let _ = tokio::time::timeout(SEEN_TIMEOUT, waiting).await;
     }
 }

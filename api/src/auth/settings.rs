@@ -28,11 +28,12 @@ fleetps_nats::settings! {
     /// How people sign in, and from where.
     #[derive(Eq)]
     pub struct SignInSettings in "sign_in" {
-        /// A session ends when nothing was asked in it for this long; a page that is merely kept up to date asks nothing.
+        /// Idle timeout of a session: it ends when nothing was asked in it for this long. A page that is merely kept up to date asks
+        /// nothing.
         #[serde(with = "units::duration")]
         // The shortest that OWASP names for sensitive pages that are open all day.
         pub idle_limit: Duration = 30 * MINUTE, in bounds::duration(MINUTE..=30 * DAY, LASTS);
-        /// A session ends this long after the sign-in, even while it is used.
+        /// Absolute timeout of a session: it ends this long after the sign-in, even while it is used.
         #[serde(with = "units::duration")]
         // The longest that OWASP names for that.
         pub absolute_limit: Duration = 720 * MINUTE, in bounds::duration(MINUTE..=365 * DAY, LASTS);

@@ -27,16 +27,17 @@ use fleetps_nats::{
 
 use super::{
     line::{Line, NoAnswer},
-    record::{CommandRecord, State, Step, UnitBefore},
+    record::CommandRecord,
+    step::{State, Step, UnitBefore},
     store::{Store, StoreError},
 };
 use crate::audit_log::{AuditLog, NotAudited};
 
 /// How long a helper may take for a ticket, which costs it nothing. One on a machine that swaps takes a second.
-const TICKET_WITHIN: Duration = Duration::from_secs(3);
+const TICKET_TIMEOUT: Duration = Duration::from_secs(3);
 /// How long a host may take to say that it has taken a command: it checks a signature, its file and the target.
 /// A helper decides within 8 s, where name services are slow.
-const RUN_WITHIN: Duration = Duration::from_secs(10);
+const RUN_TIMEOUT: Duration = Duration::from_secs(10);
 /// How much longer than the host this server waits for the same, so that the host's word counts and not that of a clock here.
 pub(super) const MARGIN: Duration = Duration::from_secs(2);
 /// How long a host may execute a command. systemd gives up on a unit after 90 s, a stop and a start each.
@@ -117,7 +118,7 @@ impl Driver {
 
     /// A ticket of the host's helper, and how long it works; or the state that the command is in without one.
     async fn ticket(&self, record: &CommandRecord) -> Result<(Ticket, u64), Step> {
-        let asked = Line::to(&self.client, &record.host).ask(&Ask::Ticket, TICKET_WITHIN).await;
+        let asked = Line::to(&self.client, &record.host).ask(&Ask::Ticket, TICKET_TIMEOUT).await;
         let cancelled = |said: &str| Step::now(State::Cancelled).saying(format!("It was not sent: {said}."));
         match asked {
             Ok(Answer::Ticket { ticket, valid_ms, .. }) => {
@@ -143,7 +144,7 @@ impl Driver {
             return None;
         }
         let question = Ask::Look { target: record.what.target() };
-        match Line::to(&self.client, &record.host).ask(&question, TICKET_WITHIN).await {
+        match Line::to(&self.client, &record.host).ask(&question, TICKET_TIMEOUT).await {
             Ok(Answer::Looked(sight)) => {
                 Some(UnitBefore { main_pid: sight.main_pid, since_us: sight.since_us })
             }
@@ -168,7 +169,7 @@ impl Driver {
         };
         let may_repeat = attempt < MAX_ATTEMPTS;
         let lapsed = |reason: Option<Reason>| may_repeat && reason == Some(Reason::UnknownTicket);
-        match Line::to(&self.client, &host).ask(&Ask::Run { frame }, RUN_WITHIN).await {
+        match Line::to(&self.client, &host).ask(&Ask::Run { frame }, RUN_TIMEOUT).await {
             Ok(Answer::Stage(progress)) if lapsed(progress.reason) && progress.stage == Stage::Refused => {
                 Attempt::Lapsed
             }

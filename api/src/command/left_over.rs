@@ -18,8 +18,9 @@ use futures_util::StreamExt;
 
 use super::{
     Open,
-    record::{CommandRecord, State, Step},
+    record::CommandRecord,
     room::Place,
+    step::{State, Step},
 };
 
 /// How often a server says so. Two that are lost are no end.

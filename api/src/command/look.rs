@@ -12,7 +12,7 @@ use fleetps_nats::{
 use super::line::{Line, NoAnswer};
 
 /// systemd answers within milliseconds. A person waits.
-const WITHIN: Duration = Duration::from_secs(3);
+const LOOK_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// It is not known how the unit is.
 #[derive(Debug, thiserror::Error)]
@@ -50,7 +50,7 @@ impl From<NoAnswer> for NotLooked {
 /// Asks `host`.
 pub(super) async fn look(client: &Client, host: &HostName, unit: UnitName) -> Result<Sight, NotLooked> {
     let question = Ask::Look { target: Target::Unit(unit) };
-    match Line::to(client, host).ask(&question, WITHIN).await? {
+    match Line::to(client, host).ask(&question, LOOK_TIMEOUT).await? {
         Answer::Looked(sight) => Ok(sight.within_limits()),
         Answer::Refused { reason, detail } => Err(NotLooked::Refused {
             reason,

@@ -1,6 +1,6 @@
 //! Commands to hosts: to start and stop units, and to signal processes.
 //!
-//! * `order` is what a person asks for, `record` is one command to one host with every state that it was in, `store` keeps the records in the broker;
+//! * `order` is what a person asks for, `record` is one command to one host with every `step` that it took, `store` keeps the records in the broker;
 //! * `driver` sends one command and follows it, over the `line` to its host; `settle` finds out what became of one whose
 //!   host was lost; `plan` does several; `room` bounds how many there are at once;
 //! * `look` asks how a unit is, which changes nothing, so that nothing of it is signed or written down;
@@ -18,6 +18,7 @@ mod plan;
 mod record;
 mod room;
 mod settle;
+mod step;
 mod store;
 
 use std::{
@@ -46,7 +47,8 @@ use tokio_util::sync::CancellationToken;
 pub use look::NotLooked;
 pub use order::{NotAsked, Order, OrderTarget};
 pub use plan::Pace;
-pub use record::{CommandRecord, PlanPlace, State, Step, Was, without_command_line};
+pub use record::{CommandRecord, PlanPlace, Was, without_command_line};
+pub use step::{State, Step};
 pub use store::StoreError;
 
 use crate::{audit_log::AuditLog, metrics::Bounded};

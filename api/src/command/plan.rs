@@ -12,8 +12,8 @@ use futures_util::{StreamExt, stream::FuturesUnordered};
 
 use super::{
     driver::Driver,
-    record::{State, Step},
     room::Place,
+    step::{State, Step},
 };
 
 /// How a plan goes.

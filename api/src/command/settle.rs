@@ -13,7 +13,8 @@ use fleetps_nats::{
 use super::{
     driver::{Driver, MARGIN, RUNS_FOR},
     line::{Line, NoAnswer},
-    record::{CommandRecord, State, Step, UnitBefore},
+    record::CommandRecord,
+    step::{State, Step, UnitBefore},
 };
 
 /// How long a host is asked for: agents come back within seconds of a broker, a machine that boots takes a minute.
@@ -21,7 +22,7 @@ const SETTLED_WITHIN: Duration = Duration::from_secs(120);
 /// How often it is asked, after a first time at once.
 const ASK_EVERY: Duration = Duration::from_secs(1);
 /// How long an answer may take.
-const ANSWER_WITHIN: Duration = Duration::from_secs(3);
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// What a host said about a command that was lost.
 enum Found {
@@ -64,7 +65,7 @@ impl Driver {
 
     async fn find(&self, record: &CommandRecord) -> Found {
         let question = Ask::Wait { id: record.id.clone(), known: None };
-        match Line::to(&self.client, &record.host).ask(&question, ANSWER_WITHIN).await {
+        match Line::to(&self.client, &record.host).ask(&question, ANSWER_TIMEOUT).await {
             Ok(Answer::Stage(progress)) if progress.id == record.id => {
                 self.take(record, progress).await;
                 Found::Known
@@ -88,7 +89,7 @@ impl Driver {
     /// The step that follows from how the target is now.
     async fn look(&self, record: &CommandRecord) -> Result<Step, NoAnswer> {
         let question = Ask::Look { target: record.what.target() };
-        match Line::to(&self.client, &record.host).ask(&question, ANSWER_WITHIN).await? {
+        match Line::to(&self.client, &record.host).ask(&question, ANSWER_TIMEOUT).await? {
             Answer::Looked(sight) => {
                 let latest = self.store.get(record.id.as_str());
                 let before = latest.as_ref().and_then(|record| record.before());

@@ -37,12 +37,12 @@ use super::{Place, stall::Impatient};
 use crate::tls::Peer;
 
 /// A handshake takes two round trips and some milliseconds of processor; a slow telephone needs two seconds.
-const HANDSHAKE_WITHIN: Duration = Duration::from_secs(5);
+const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(5);
 /// The head of a request is one or two packets, and a browser asks for the parts of a page within a second or two. A
 /// connection closed for its silence is reopened in a round trip.
-const HEAD_WITHIN: Duration = Duration::from_secs(10);
+const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
 /// The slowest client takes 64 KiB (see [`crate::tls::TlsListener`]) in this time: 2 KB a second.
-const TAKEN_WITHIN: Duration = Duration::from_secs(30);
+const TAKEN_TIMEOUT: Duration = Duration::from_secs(30);
 /// The read buffer: no head of a request is longer.
 const MAX_HEAD_BYTES: usize = 64 << 10;
 
@@ -59,7 +59,7 @@ pub(super) async fn hold(
     let talking = async {
         match acceptor {
             None => answer(socket, peer, place.clone(), router, shutdown).await,
-            Some(acceptor) => match tokio::time::timeout(HANDSHAKE_WITHIN, acceptor.accept(socket)).await {
+            Some(acceptor) => match tokio::time::timeout(HANDSHAKE_TIMEOUT, acceptor.accept(socket)).await {
                 Ok(Ok(stream)) => answer(stream, peer, place.clone(), router, shutdown).await,
                 Ok(Err(error)) => tracing::debug!(%error, peer = %peer.0, "a TLS handshake failed"),
                 Err(_) => place.0.connections.too_slow(),
@@ -89,9 +89,9 @@ where
     });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
-        .header_read_timeout(HEAD_WITHIN)
+        .header_read_timeout(HEAD_TIMEOUT)
         .max_buf_size(MAX_HEAD_BYTES)
-        .serve_connection(TokioIo::new(Impatient::new(stream, TAKEN_WITHIN)), service)
+        .serve_connection(TokioIo::new(Impatient::new(stream, TAKEN_TIMEOUT)), service)
         .with_upgrades();
     let mut connection = pin!(connection);
     let ended = tokio::select! {

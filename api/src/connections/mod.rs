@@ -4,7 +4,7 @@
 //! `limits` says how many, by the files that this process may open; `places` assigns them; `conversation` serves one
 //! connection; `stall` ends one whose client does not read its answer. Every step of a client has a deadline: the
 //! handshake 5 s, the head of a request 10 s (and the wait for the next one), its body 30 s, each part of an answer 30
-//! s. A connection that becomes a WebSocket keeps its place ([`Kept`]) and the deadline of each part.
+//! s. A connection that becomes a WebSocket keeps its place ([`KeptConnection`]) and the deadline of each part.
 
 mod conversation;
 mod limits;
@@ -92,7 +92,7 @@ struct Holder {
 
 /// A connection that goes on after its answer, as a WebSocket does. Until it is dropped it counts as being answered, and the
 /// server waits for it when it ends.
-pub struct Kept {
+pub struct KeptConnection {
     place: Place,
     _going_on: TaskTrackerToken,
 }
@@ -252,9 +252,9 @@ impl Place {
     }
 
     /// Keeps the connection after its answer.
-    pub fn keep(&self) -> Kept {
+    pub fn keep(&self) -> KeptConnection {
         self.begin_answer();
-        Kept { place: self.clone(), _going_on: self.0.kept.token() }
+        KeptConnection { place: self.clone(), _going_on: self.0.kept.token() }
     }
 
     /// Notes that an answer begins; a WebSocket begins before the answer that leads to it has ended.
@@ -271,7 +271,7 @@ impl Place {
     }
 }
 
-impl Kept {
+impl KeptConnection {
     /// Ends when the connection has to make room.
     pub fn pushed_out(&self) -> WaitForCancellationFuture<'_> {
         self.place.0.end.cancelled()
@@ -283,7 +283,7 @@ impl Kept {
     }
 }
 
-impl Drop for Kept {
+impl Drop for KeptConnection {
     fn drop(&mut self) {
         self.place.end_answer();
     }

@@ -89,16 +89,16 @@ mod tests {
 
     use super::*;
 
-    const PATIENCE: Duration = Duration::from_secs(30);
+    const STALL_TIMEOUT: Duration = Duration::from_secs(30);
 
     #[tokio::test(start_paused = true)]
     async fn a_client_that_takes_nothing_ends_the_connection_and_one_that_takes_slowly_does_not() {
         let (server, mut client) = tokio::io::duplex(64);
-        let mut server = Impatient::new(server, PATIENCE);
+        let mut server = Impatient::new(server, STALL_TIMEOUT);
         let reading = tokio::spawn(async move {
             let mut buffer = [0; 16];
             for _ in 0..16 {
-                tokio::time::sleep(PATIENCE - Duration::from_secs(1)).await;
+                tokio::time::sleep(STALL_TIMEOUT - Duration::from_secs(1)).await;
                 client.read_exact(&mut buffer).await.unwrap();
             }
             client

@@ -33,14 +33,14 @@ pub struct Question {
 pub(super) struct UnderWay(Arc<Mutex<(u64, BTreeMap<u64, Question>)>>);
 
 /// One of them, until it is dropped, which cancels it.
-pub(super) struct Asked {
+pub(super) struct QuestionGuard {
     under_way: UnderWay,
     number: u64,
     cancelled: CancellationToken,
 }
 
 impl UnderWay {
-    pub(super) fn begin(&self, who: &str, sql: &str) -> Asked {
+    pub(super) fn begin(&self, who: &str, sql: &str) -> QuestionGuard {
         let cancelled = CancellationToken::new();
         let mut questions = self.0.lock();
         questions.0 += 1;
@@ -54,7 +54,7 @@ impl UnderWay {
             cancelled: cancelled.clone(),
         };
         questions.1.insert(number, question);
-        Asked { under_way: self.clone(), number, cancelled }
+        QuestionGuard { under_way: self.clone(), number, cancelled }
     }
 
     pub(super) fn all(&self) -> Vec<Question> {
@@ -68,7 +68,7 @@ impl UnderWay {
     }
 }
 
-impl Asked {
+impl QuestionGuard {
     pub(super) fn cancelled(&self) -> CancellationToken {
         self.cancelled.clone()
     }
@@ -80,7 +80,7 @@ impl Asked {
     }
 }
 
-impl Drop for Asked {
+impl Drop for QuestionGuard {
     fn drop(&mut self) {
         self.cancelled.cancel();
         self.under_way.0.lock().1.remove(&self.number);

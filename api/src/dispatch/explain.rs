@@ -6,7 +6,11 @@
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use fleetps_ingestor::history::{HostPoint, Scope, SnapshotLookup, Span};
-use fleetps_nats::{HostName, model::Unit, snapshot::Process};
+use fleetps_nats::{
+    HostName,
+    model::{Unit, derived},
+    snapshot::Process,
+};
 
 use super::{World, burst::Read, ledger::Outgoing};
 use crate::{
@@ -23,13 +27,15 @@ const MAX_LOOKED_AT: usize = 50;
 /// Messages of a burst for which the history is asked.
 const MAX_EXPLAINED: usize = 10;
 /// How long the history may take for all of them.
-const EXPLAINED_WITHIN: Duration = Duration::from_secs(3);
+const EXPLAIN_TIMEOUT: Duration = Duration::from_secs(3);
 /// A process is compared with what it was this long before …
 const BEFORE_US: i64 = 3600 * 1_000_000;
 /// … where the host was heard of within this before that.
 const HEARD_WITHIN_US: i64 = 600 * 1_000_000;
 /// How far back a chart goes.
 const CHART_US: i64 = 3600 * 1_000_000;
+/// The measure that follows from two figures of the model: memory in use, in percent.
+const MEMORY: &str = "memory";
 /// One for each half minute.
 const CHART_POINTS: usize = 120;
 
@@ -62,7 +68,7 @@ struct Explained {
 
 /// Adds what the history knows, as far as it says so soon; charts that cannot be drawn are left out.
 pub(super) async fn explain(world: &World, outgoing: &mut [Outgoing]) {
-    let _in_time = tokio::time::timeout(EXPLAINED_WITHIN, async {
+    let _in_time = tokio::time::timeout(EXPLAIN_TIMEOUT, async {
         let mut explained: HashMap<String, Explained> = HashMap::new();
         for message in outgoing.iter_mut() {
             let id = message.notification.id.clone();
@@ -156,7 +162,7 @@ async fn points(world: &World, message: &Outgoing) -> Option<Vec<Point>> {
     let notification = &message.notification;
     let Subject::Host(host) = &notification.subject else { return None };
     let (host, at_us): (HostName, i64) = (host.parse().ok()?, notification.at_us);
-    let of_point = drawn(&notification.facts.measure)?;
+    let measure = Some(&notification.facts.measure).filter(|measure| is_drawn(measure))?;
     let span = Span { from_us: at_us.saturating_sub(CHART_US), to_us: at_us };
     let asking =
         world.past.ask("notifications", AskedFor::Page, Arc::new(Scope::everything()), move |past| {
@@ -164,7 +170,8 @@ async fn points(world: &World, message: &Outgoing) -> Option<Vec<Point>> {
         });
     let metrics = asking.await.ok()?;
     let gaps = metrics.gaps.iter().map(|gap| Point { at_us: gap.from_us, value: None });
-    let known = metrics.points.iter().map(|point| Point { at_us: point.to_us, value: of_point(point) });
+    let known =
+        metrics.points.iter().map(|point| Point { at_us: point.to_us, value: measured(measure, point) });
     let mut points: Vec<Point> = known.chain(gaps).collect();
     points.extend(last_point(notification));
     points.sort_by_key(|point| point.at_us);
@@ -177,21 +184,18 @@ fn last_point(notification: &Notification) -> Option<Point> {
     (*kind == Kind::Raised).then_some(Point { at_us: *at_us, value: facts.value.number })
 }
 
-type OfPoint = fn(&HostPoint) -> Option<f64>;
+/// Whether a measure of a host can be drawn over time.
+fn is_drawn(measure: &str) -> bool {
+    measure == MEMORY || HostPoint::names().any(|name| name == measure)
+}
 
-/// The figure of a point that a measure of a host is about; `None` where none is kept of it.
-fn drawn(measure: &str) -> Option<OfPoint> {
-    Some(match measure {
-        "cpu_percent" => |point| point.cpu_percent.map(|cpu| cpu.mean),
-        "load_1" => |point| point.load_1.map(|load| load.mean),
-        "load_5" => |point| point.load_5.map(|load| load.mean),
-        "load_15" => |point| point.load_15.map(|load| load.mean),
-        "memory" => |point| {
-            let total = point.memory_total_bytes.filter(|total| *total > 0)?;
-            point.memory_used_bytes.map(|used| used.mean / total as f64 * 100.0)
-        },
-        _ => return None,
-    })
+/// What a measure was in one part of a span; `None` where it is unknown.
+fn measured(measure: &str, point: &HostPoint) -> Option<f64> {
+    if measure == MEMORY {
+        let used = point.extent("memory_used_bytes")?;
+        return derived::memory_percent(Some(used.mean as u64), point.memory_total_bytes());
+    }
+    point.extent(measure).map(|extent| extent.mean)
 }
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use fleetps_ingestor::alerts::{
-    AlertChange, Change, Culprit as Part, HostFigure, Measure, Rule, Severity as AlertSeverity, Transition,
+    AlertChange, Change, Culprit as Part, HostMeasure, Measure, Rule, Severity as AlertSeverity, Transition,
 };
 use fleetps_nats::{model::Unit, own_figures::OwnFigure};
 
@@ -254,7 +254,7 @@ fn culprit(part: &Part, rule: Option<&Rule>, moment: Option<&Moment>) -> Culprit
             Measure::Disk
             | Measure::DiskFullIn
             | Measure::MemoryFullIn
-            | Measure::Host(HostFigure::MemoryPercent | HostFigure::SwapPercent),
+            | Measure::Host(HostMeasure::MemoryPercent | HostMeasure::SwapPercent),
         ) => (Unit::Bytes, false),
         _ => (Unit::Percent, false),
     };

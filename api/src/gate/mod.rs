@@ -40,7 +40,7 @@ use fleetps_nats::{
     HostName,
     admission::Refusals,
     dead_letter::DeadLetter,
-    decode::{Allowance, Rate},
+    decode::{Allowance, RateLimit},
     now_us,
     snapshot::{BadSnapshot, MAX_COMPRESSED_BYTES},
     stream, subject,
@@ -55,7 +55,7 @@ use record::Last;
 pub use record::BodyHash;
 
 /// How long the stream may take to acknowledge: agents of earlier systems wait 10 s, and a leader election takes as long.
-const WITHIN: Duration = Duration::from_secs(8);
+const PUBLISH_TIMEOUT: Duration = Duration::from_secs(8);
 /// How often the state of the connection is looked at while an acknowledgement is waited for.
 const CONNECTION_POLL: Duration = Duration::from_millis(100);
 /// Posts under way at once: each holds a message of at most 1 MiB, and 1,000 posts/s that take 50 ms each are 50.
@@ -78,7 +78,7 @@ pub struct Gate {
 struct Shared {
     client: async_nats::Client,
     jetstream: Context,
-    rate: Rate,
+    rate: RateLimit,
     decoders: Decoders,
     posts: Arc<Semaphore>,
     hosts: Mutex<HashMap<HostName, Arc<Host>>>,
@@ -182,11 +182,11 @@ pub struct Entered {
 impl Gate {
     /// A gate to the stream of `client`, where every host may send `host_bytes_per_s` over a longer time.
     pub fn new(client: async_nats::Client, host_bytes_per_s: u64) -> Self {
-        let jetstream = jetstream::ContextBuilder::new().timeout(WITHIN).build(client.clone());
+        let jetstream = jetstream::ContextBuilder::new().timeout(PUBLISH_TIMEOUT).build(client.clone());
         let shared = Shared {
             client,
             jetstream,
-            rate: Rate::of_senders(host_bytes_per_s),
+            rate: RateLimit::of_senders(host_bytes_per_s),
             decoders: Decoders::default(),
             posts: Arc::new(Semaphore::new(MAX_POSTS)),
             hosts: Mutex::default(),
@@ -228,7 +228,8 @@ impl Gate {
             let mut last = known.last.lock().await;
             self.shared.store(host, &incoming, &mut last).await
         };
-        let stored = tokio::time::timeout(WITHIN, storing).await.unwrap_or(Err(NotStored::Unavailable));
+        let stored =
+            tokio::time::timeout(PUBLISH_TIMEOUT, storing).await.unwrap_or(Err(NotStored::Unavailable));
         if let Err(refused) = &stored {
             self.shared.note(host, &incoming, refused).await;
         }

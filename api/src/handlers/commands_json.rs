@@ -85,7 +85,7 @@ parameters! {
 /// What is asked for: a unit with an action, or a process with a signal.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Asked {
+struct CommandRequest {
     action: Option<UnitAction>,
     unit: Option<UnitName>,
     signal: Option<Signal>,
@@ -117,7 +117,7 @@ fn read<T: DeserializeOwned>(body: &[u8], example: &str) -> Result<T, Refusal> {
     serde_json::from_slice(body).map_err(|error| bad(format!("the body cannot be read: {error}"), example))
 }
 
-impl Asked {
+impl CommandRequest {
     fn what(self) -> Result<What, Refusal> {
         match (self.action, self.unit, self.signal, self.process) {
             (Some(action), Some(unit), None, None) => Ok(What::Unit { action, unit }),
@@ -185,7 +185,7 @@ pub async fn ask_host(
     Host(host): Host,
     body: Bytes,
 ) -> Result<OrAccepted<Command>, Refusal> {
-    let asked: Asked = read(&body, EXAMPLE)?;
+    let asked: CommandRequest = read(&body, EXAMPLE)?;
     let why = asked.why.clone();
     let id = scoped.command(vec![(host, asked.what()?)], &why, Pace::default()).await?;
     answer(&scoped, id, query.wait).await

@@ -2,7 +2,9 @@
 
 use askama::Template;
 use axum::response::Response;
-use fleetps_ingestor::history::{Breakdown, BreakdownOf, HistoryError, HostMetrics, Kept, Resolution, Span};
+use fleetps_ingestor::history::{
+    Breakdown, BreakdownOf, HistoryError, HostMetrics, KeptSince, Resolution, Span,
+};
 use fleetps_nats::{HostName, Snapshot};
 
 use super::{
@@ -79,7 +81,7 @@ struct Answers {
     metrics: HostMetrics,
     cpu: Breakdown,
     memory: Breakdown,
-    kept: Kept,
+    kept: KeptSince,
 }
 
 /// The page.
@@ -189,7 +191,7 @@ fn in_words(resolution: Resolution) -> &'static str {
 }
 
 /// Since when the past is kept at which resolution; coarser ones are listed only where they go back further.
-fn kept_in_words(kept: &Kept) -> Vec<(&'static str, i64)> {
+fn kept_in_words(kept: &KeptSince) -> Vec<(&'static str, i64)> {
     let all = [
         ("full resolution since", kept.samples_from_us),
         ("one sample per minute since", kept.minutes_from_us),

@@ -27,7 +27,7 @@ use crate::{
 };
 
 /// How long a body may take: the longest at 70 KB a second, or a usual one over the slowest telephone.
-const BODY_WITHIN: Duration = Duration::from_secs(15);
+const BODY_TIMEOUT: Duration = Duration::from_secs(15);
 /// How soon a request of a host is sent again that could not be answered now: a broker that was restarted is back by then.
 pub(super) const AGAIN_AFTER: Duration = Duration::from_secs(5);
 
@@ -135,9 +135,9 @@ pub(super) fn sender(
 
 /// The body, if it is the one that was signed.
 pub(super) async fn read(body: Body, signed: &SignedRequest) -> Result<Bytes, Refusal> {
-    let reading = tokio::time::timeout(BODY_WITHIN, to_bytes(body, MAX_COMPRESSED_BYTES)).await;
+    let reading = tokio::time::timeout(BODY_TIMEOUT, to_bytes(body, MAX_COMPRESSED_BYTES)).await;
     let read = reading.map_err(|_| {
-        let error = format!("this post was not sent within {} s", BODY_WITHIN.as_secs());
+        let error = format!("this post was not sent within {} s", BODY_TIMEOUT.as_secs());
         Refusal::new(StatusCode::REQUEST_TIMEOUT, error, "send it again, faster")
     })?;
     let body = read.map_err(|_| {

@@ -28,7 +28,7 @@ use crate::{
 /// What a host brings that asks to be admitted.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
-struct Asked {
+struct AdmissionRequest {
     token: Option<String>,
 }
 
@@ -107,7 +107,7 @@ pub async fn enrol(
     if body_hash(&body) != signed.body {
         return Err(unsigned("the body is not the one that was signed".to_owned()));
     }
-    let token = understood::<Asked>(&body)?.token;
+    let token = understood::<AdmissionRequest>(&body)?.token;
     let enrolment =
         admission::Enrolment { host: signed.host, key: signed.key, address: came.from.to_string(), token };
     let state = asked(&shared, subject::ENROL.to_owned(), &enrolment).await?;

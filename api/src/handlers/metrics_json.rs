@@ -29,10 +29,7 @@ use crate::{
     },
     refusal::Refusal,
     scoped_fleet::ScopedFleet,
-    view::{
-        chart::hosts::{KINDS, Read},
-        when::SpanQuery,
-    },
+    view::{chart::hosts::KINDS, when::SpanQuery},
 };
 
 /// Points unless asked otherwise: enough for a chart across a page.
@@ -156,7 +153,7 @@ impl JsonSchema for PointFields {
     }
 
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
-        json::points(&["memory_total_bytes"], values().map(|(name, _)| name))
+        json::points(&[TOTAL], values())
     }
 }
 
@@ -197,12 +194,14 @@ shape!(HostOverTime);
 shape!(BrokenDown);
 shape!(Snapshots);
 
-/// Values that no chart shows.
-const MORE: [(&str, Read); 2] =
-    [("swap_used_bytes", |point| point.swap_used_bytes), ("thread_count", |point| point.thread_count)];
+/// The value that has no extent of its own: the most there was.
+const TOTAL: &str = "memory_total_bytes";
 
-fn values() -> impl Iterator<Item = (&'static str, Read)> {
-    KINDS.iter().flat_map(|kind| kind.lines).map(|line| (line.field, line.read)).chain(MORE)
+/// The names of the values of a point: those of the charts in their order, then those that no chart shows.
+fn values() -> impl Iterator<Item = &'static str> {
+    let of_charts = || KINDS.iter().flat_map(|kind| kind.lines).map(|line| line.field);
+    let is_in_none = move |name: &&str| *name != TOTAL && of_charts().all(|charted| charted != *name);
+    of_charts().chain(HostPoint::names().filter(is_in_none))
 }
 
 /// The host's load over time.
@@ -257,17 +256,16 @@ pub struct HostValue {
 
 /// The values of a point, each as a row.
 fn values_of(host: &HostName, point: &HostPoint) -> Vec<HostValue> {
-    let row = |(name, read): (&'static str, Read)| {
-        let Extent { min, mean, max } = read(point)?;
+    let row = |name: &'static str| {
+        let Extent { min, mean, max } = point.extent(name)?;
         Some(HostValue { time: Time(point.to_us), host: host.to_string(), name, value: mean, min, max })
     };
     values().filter_map(row).collect()
 }
 
 fn columns() -> Vec<String> {
-    let of_a_value =
-        |(name, _): (&str, Read)| [name.to_owned(), format!("{name}_min"), format!("{name}_max")];
-    let fixed = ["from", "to", "samples", "memory_total_bytes"].map(str::to_owned);
+    let of_a_value = |name: &str| [name.to_owned(), format!("{name}_min"), format!("{name}_max")];
+    let fixed = ["from", "to", "samples", TOTAL].map(str::to_owned);
     fixed.into_iter().chain(values().flat_map(of_a_value)).collect()
 }
 
@@ -276,9 +274,9 @@ fn row(point: &HostPoint) -> Value {
     row.insert("from".to_owned(), time_exact(point.from_us).into());
     row.insert("to".to_owned(), time_exact(point.to_us).into());
     row.insert("samples".to_owned(), point.samples.into());
-    row.insert("memory_total_bytes".to_owned(), point.memory_total_bytes.into());
-    for (name, read) in values() {
-        json::insert_extent(&mut row, name, read(point));
+    row.insert(TOTAL.to_owned(), point.memory_total_bytes().into());
+    for name in values() {
+        json::insert_extent(&mut row, name, point.extent(name));
     }
     Value::Object(row)
 }

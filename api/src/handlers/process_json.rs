@@ -17,6 +17,7 @@ use super::{
     json::{self, AboutPast, Period},
     listing::{self, List},
     process::{Known, Started, span, visit},
+    process_fields::ProcessJson,
     shape::{InEither, InShape, Series, Shape},
 };
 use crate::{
@@ -96,7 +97,7 @@ pub struct InFull<'a> {
     first_seen: Option<Time>,
     last_seen: Option<Time>,
     #[serde(flatten)]
-    process: json::Process<'a>,
+    process: ProcessJson<'a>,
     /// Its parent first.
     ancestors: Vec<Relative<'a>>,
     children: Vec<Relative<'a>>,
@@ -167,7 +168,7 @@ fn in_full<'a>(subject: &'a Subject, known: &'a Known) -> InFull<'a> {
         has_exited: subject.has_exited(),
         first_seen: life.map(|life| Time(life.first_seen_us)),
         last_seen: life.map(|life| Time(life.last_seen_us)),
-        process: json::Process::whole(&facts),
+        process: ProcessJson::whole(&facts),
         ancestors: all(process::ancestors(processes, &subject.process)),
         children: all(process::children(processes, &subject.process)),
         siblings: all(process::siblings(processes, &subject.process)),

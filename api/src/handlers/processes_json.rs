@@ -16,8 +16,11 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
 
 use super::{
-    json::{self, AtMoment, Processes, Sample},
-    page, push,
+    json::{self, AtMoment},
+    page,
+    process_fields::{self, ProcessJson},
+    push,
+    sample::{Processes, Sample, Sums},
 };
 use crate::{
     answer::{Answer, Stream, Time},
@@ -196,8 +199,8 @@ fn answer(
         processes_left_out: moment.snapshot().processes_left_out,
         texts_shortened: moment.snapshot().texts_shortened,
         limited_view: moment.snapshot().host_info.limited_view.as_deref(),
-        sums: json::Sums::of(&moment.pair),
-        processes: asked.map(|facts| json::Process::of(facts, &include)).collect(),
+        sums: Sums::of(&moment.pair),
+        processes: asked.map(|facts| ProcessJson::of(facts, &include)).collect(),
     };
     match query.format.0 {
         Format::Csv => Ok(Answer::of_csv(as_csv(&answer, &include))),
@@ -206,7 +209,7 @@ fn answer(
 }
 
 fn as_csv(answer: &Processes<'_>, include: &[Column]) -> Response {
-    let columns = json::csv_columns(include);
+    let columns = process_fields::csv_columns(include);
     let rows: Vec<serde_json::Value> =
         answer.processes.iter().filter_map(|row| serde_json::to_value(row).ok()).collect();
     csv::answer(&format!("{}-processes", answer.host), &columns, &rows)

@@ -146,9 +146,9 @@ mod texts {
 }
 
 /// The parameters of a URL and of a form together.
-pub struct Asked<T>(T);
+pub struct UrlOrForm<T>(T);
 
-impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Asked<T> {
+impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for UrlOrForm<T> {
     type Rejection = Response;
 
     async fn from_request(request: Request, state: &S) -> Result<Self, Response> {
@@ -163,13 +163,19 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Asked<T> {
 }
 
 /// Answers a question about one moment.
-pub async fn query(scoped: ScopedFleet, Asked(asked): Asked<InstantQuery>) -> Result<Response, Refusal> {
+pub async fn query(
+    scoped: ScopedFleet,
+    UrlOrForm(asked): UrlOrForm<InstantQuery>,
+) -> Result<Response, Refusal> {
     let steps = Steps::one(asked.time.map_or_else(now_ms, |time| time.0));
     answered(&scoped, &asked.query, Ok(steps), |value, steps| instant(&value, steps)).await
 }
 
 /// Answers a question about many moments.
-pub async fn query_range(scoped: ScopedFleet, Asked(asked): Asked<RangeQuery>) -> Result<Response, Refusal> {
+pub async fn query_range(
+    scoped: ScopedFleet,
+    UrlOrForm(asked): UrlOrForm<RangeQuery>,
+) -> Result<Response, Refusal> {
     let missing = |name: &str| Problem::of_all(format!("the parameter {name} is missing"));
     let steps = || {
         let start = asked.start.ok_or_else(|| missing("start"))?;
@@ -213,7 +219,10 @@ impl SeriesQuery {
 }
 
 /// The series that selectors are about.
-pub async fn series(scoped: ScopedFleet, Asked(asked): Asked<SeriesQuery>) -> Result<Response, Refusal> {
+pub async fn series(
+    scoped: ScopedFleet,
+    UrlOrForm(asked): UrlOrForm<SeriesQuery>,
+) -> Result<Response, Refusal> {
     if asked.matches.is_empty() {
         return Ok(Problem::of_all("the parameter match[] is missing").into_response());
     }
@@ -240,7 +249,10 @@ fn labels_json(labels: &Labels) -> Json {
 }
 
 /// The names of labels.
-pub async fn labels(scoped: ScopedFleet, Asked(asked): Asked<SeriesQuery>) -> Result<Response, Refusal> {
+pub async fn labels(
+    scoped: ScopedFleet,
+    UrlOrForm(asked): UrlOrForm<SeriesQuery>,
+) -> Result<Response, Refusal> {
     if asked.matches.is_empty() {
         let all = [
             NAME,
@@ -269,7 +281,7 @@ pub async fn labels(scoped: ScopedFleet, Asked(asked): Asked<SeriesQuery>) -> Re
 pub async fn label_values(
     scoped: ScopedFleet,
     Path(label): Path<String>,
-    Asked(asked): Asked<SeriesQuery>,
+    UrlOrForm(asked): UrlOrForm<SeriesQuery>,
 ) -> Result<Response, Refusal> {
     let simple = |all: BTreeSet<String>| Ok(success(&json!(asked.limited(all))));
     match label.as_str() {
@@ -312,7 +324,7 @@ pub async fn label_values(
 }
 
 /// What metrics mean.
-pub async fn metadata(Asked(asked): Asked<MetadataQuery>) -> Response {
+pub async fn metadata(UrlOrForm(asked): UrlOrForm<MetadataQuery>) -> Response {
     let is_asked = |metric: &&metric::Metric| asked.metric.is_empty() || asked.metric == metric.name;
     let about = |metric: &metric::Metric| {
         let about = json!([{"type": metric.kind(), "help": metric.help, "unit": metric.unit}]);

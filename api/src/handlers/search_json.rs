@@ -8,9 +8,10 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::{
-    json::{self, AboutPast},
+    json::AboutPast,
     listing::{self, List},
     page,
+    process_fields::{self, ProcessJson},
     search::{Answer as Listed, ask, moment},
     shape::{InEither, InShape, Series, Shape},
 };
@@ -57,7 +58,7 @@ struct Row<'a> {
     boot_id: &'a str,
     captured_at: Time,
     #[serde(flatten)]
-    process: json::Process<'a>,
+    process: ProcessJson<'a>,
 }
 
 impl<'a> Row<'a> {
@@ -66,7 +67,10 @@ impl<'a> Row<'a> {
             host: found.identity.host.as_str(),
             boot_id: &found.identity.boot_id,
             captured_at: Time(found.captured_at_us),
-            process: json::Process::of(&search::facts(found), &json::on_request().collect::<Vec<_>>()),
+            process: ProcessJson::of(
+                &search::facts(found),
+                &process_fields::on_request().collect::<Vec<_>>(),
+            ),
         }
     }
 }
@@ -165,8 +169,8 @@ fn answered(
         texts_shortened: answer.omitted.texts_shortened,
         processes: answer.listing.items.iter().map(Row::of).collect(),
     };
-    let everything: Vec<_> = json::on_request().collect();
-    let others = json::process_fields(&everything).filter(|name| !FIRST_COLUMNS.contains(name));
+    let everything: Vec<_> = process_fields::on_request().collect();
+    let others = process_fields::names(&everything).filter(|name| !FIRST_COLUMNS.contains(name));
     let columns: Vec<&str> = FIRST_COLUMNS.into_iter().chain(others).collect();
     let list = List {
         name: "processes",

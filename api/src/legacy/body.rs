@@ -20,7 +20,7 @@ pub const MAX_BODY_BYTES: usize = 16 << 20;
 /// Room for all bodies at once, in KiB: sixteen of the longest, or a thousand ordinary ones of 256 KB.
 const ALL_BODIES_KIB: usize = 256 << 10;
 /// How long a body may take, as on the other listener.
-const BODY_WITHIN: Duration = Duration::from_secs(30);
+const BODY_TIMEOUT: Duration = Duration::from_secs(30);
 /// Deepest nesting: the older systems need four levels.
 const MAX_DEPTH: usize = 32;
 
@@ -49,7 +49,7 @@ impl Room {
     /// When it is too long, takes too long, says to be something else, or there is no room.
     pub async fn read(&self, headers: &HeaderMap, body: Body) -> Result<Read, Fault> {
         check_head(headers)?;
-        let reading = tokio::time::timeout(BODY_WITHIN, self.collect(body));
+        let reading = tokio::time::timeout(BODY_TIMEOUT, self.collect(body));
         reading.await.unwrap_or_else(|_| {
             let detail = "the body took longer than 30 s";
             Err(Fault::new(StatusCode::REQUEST_TIMEOUT, "slow-body", detail))

@@ -32,9 +32,9 @@ use crate::{
 };
 
 /// How long a post may take in all: agents wait 10 s for an answer.
-const WITHIN: Duration = Duration::from_millis(8_500);
+const REQUEST_TIMEOUT: Duration = Duration::from_millis(8_500);
 /// How long an answer waits for the live pages to have what the stream has: they do within milliseconds.
-const SHOWN_WITHIN: Duration = Duration::from_millis(500);
+const SHOWN_TIMEOUT: Duration = Duration::from_millis(500);
 /// Posts of one host under way at once, as in the gate.
 const MAX_POSTS_OF_A_HOST: usize = 4;
 /// Snapshots made at once: each takes a processor for milliseconds, and up to 50 MB where it has 20,000 processes.
@@ -158,8 +158,9 @@ impl Legacy {
             }
             Ok(accepted)
         };
-        let stored =
-            tokio::time::timeout(WITHIN, storing).await.unwrap_or_else(|_| Err(Fault::unavailable()));
+        let stored = tokio::time::timeout(REQUEST_TIMEOUT, storing)
+            .await
+            .unwrap_or_else(|_| Err(Fault::unavailable()));
         if let Err(fault) = &stored
             && fault.status() == StatusCode::BAD_REQUEST
         {
@@ -262,7 +263,7 @@ async fn shown(fleet: &Fleet, host: &HostName, run_id: &str, sequence: u64) {
             }
         }
     };
-    let _ = tokio::time::timeout(SHOWN_WITHIN, waiting).await;
+    let _ = tokio::time::timeout(SHOWN_TIMEOUT, waiting).await;
 }
 
 impl State {

@@ -34,10 +34,10 @@ const MAX_FROM_PAGE_BYTES: usize = 64 << 10;
 /// The longest message to a page: 20,000 processes.
 const MAX_TO_PAGE_BYTES: usize = 16 << 20;
 /// How long a page may take for a message.
-const TAKEN_WITHIN: Duration = Duration::from_secs(30);
+const TAKEN_TIMEOUT: Duration = Duration::from_secs(30);
 /// How often a page is asked whether it is there, and how long it may say nothing.
 const PING_EVERY: Duration = Duration::from_secs(20);
-const SILENT_FOR: Duration = Duration::from_secs(70);
+const SILENCE_TIMEOUT: Duration = Duration::from_secs(70);
 /// Servers are looked through ten times a second at most.
 const GATHERED: Duration = Duration::from_millis(100);
 /// The code of a close for a message that cannot be understood, as system 002 closes.
@@ -83,7 +83,7 @@ struct Gone;
 
 impl Socket {
     async fn send(&mut self, message: Message) -> Result<(), Gone> {
-        let sent = timeout(TAKEN_WITHIN, self.socket.send(message)).await;
+        let sent = timeout(TAKEN_TIMEOUT, self.socket.send(message)).await;
         sent.map_err(|_| Gone)?.map_err(|_| Gone)
     }
 
@@ -92,7 +92,7 @@ impl Socket {
     }
 
     async fn ping(&mut self) -> Result<(), Gone> {
-        if self.heard.elapsed() > SILENT_FOR {
+        if self.heard.elapsed() > SILENCE_TIMEOUT {
             return Err(Gone);
         }
         self.send(Message::Ping(axum::body::Bytes::new())).await

@@ -15,7 +15,7 @@ use tokio::sync::watch;
 
 use super::{Fault, Legacy, LegacyHost, System, stream_reads::Stored};
 use crate::{
-    audit_log::{Asked, AuditClass},
+    audit_log::{AuditClass, AuditedRequest},
     auth::{Grant, Person, Role},
     live::{Moment, Summary},
     scoped_fleet::{
@@ -206,7 +206,7 @@ impl Reader {
 
     /// Audits a look at the command lines of a host.
     pub fn note_command_lines(&self, host: &HostName) {
-        self.legacy.shared.audit_log.request(Asked {
+        self.legacy.shared.audit_log.request(AuditedRequest {
             person: &self.person,
             class: AuditClass::Looks,
             method: &Method::GET,

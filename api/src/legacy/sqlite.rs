@@ -161,16 +161,16 @@ impl OldDatabase {
         let sql = match self.system {
             System::S001 => "SELECT id, hostname, api_key FROM monitor_host ORDER BY id",
             _ => {
-                "SELECT id, hostname, NULL, machine_id, created_at, polling_interval, enabled, os_name, architecture, \
+                "SELECT id, hostname, NULL AS api_key, machine_id, created_at, polling_interval, enabled, os_name, architecture, \
                     processor, cpu_cores, cpu_threads, total_ram, total_storage \
                  FROM core_machine ORDER BY id"
             }
         };
         let host = |row: &Row<'_>| {
             Ok(OldHost {
-                id: row.get(0)?,
-                name: text(row, 1).unwrap_or_default(),
-                key: text(row, 2),
+                id: row.get("id")?,
+                name: text(row, "hostname").unwrap_or_default(),
+                key: text(row, "api_key"),
                 registered: (self.system == System::S002).then(|| registered(row)),
             })
         };
@@ -233,8 +233,9 @@ impl OldDatabase {
         Ok(match self.system {
             // Databases of its first days say nothing about machines.
             System::S001 if self.has_column("monitor_snapshot", "ram_gb")? => (
-                "SELECT id, host_id, captured_at, os, processor, NULL, cores, threads, cpu_freq_mhz, ram_gb, used_ram_gb, \
-                    available_ram_gb, storage_total_gb, storage_used_gb, storage_free_gb \
+                "SELECT id, host_id, captured_at, os, processor, NULL AS architecture, cores, threads, cpu_freq_mhz, \
+                    ram_gb AS memory_total, used_ram_gb AS memory_used, available_ram_gb AS memory_available, \
+                    storage_total_gb AS disk_total, storage_used_gb AS disk_used, storage_free_gb AS disk_available \
                  FROM monitor_snapshot WHERE id > ? ORDER BY id"
                     .to_owned(),
                 PROCESSES_001,
@@ -244,16 +245,18 @@ impl OldDatabase {
                 PROCESSES_001,
             ),
             _ => (
-                "SELECT b.id, b.machine_id, b.timestamp, m.os_name, m.processor, m.architecture, m.cpu_cores, \
-                    m.cpu_threads, NULL, s.total_ram, s.used_ram, s.available_ram, s.total_disk, s.used_disk, \
-                    s.available_disk \
+                "SELECT b.id AS id, b.machine_id AS host_id, b.timestamp AS captured_at, m.os_name AS os, \
+                    m.processor AS processor, m.architecture AS architecture, m.cpu_cores AS cores, \
+                    m.cpu_threads AS threads, NULL AS cpu_freq_mhz, s.total_ram AS memory_total, \
+                    s.used_ram AS memory_used, s.available_ram AS memory_available, s.total_disk AS disk_total, \
+                    s.used_disk AS disk_used, s.available_disk AS disk_available \
                  FROM core_snapshotbatch AS b \
                  JOIN core_machine AS m ON m.id = b.machine_id \
                  LEFT JOIN core_machinesnapshot AS s ON s.batch_id = b.id \
                  WHERE b.id > ? ORDER BY b.id"
                     .to_owned(),
-                "SELECT pid, ppid, name, cpu_usage, memory_usage, NULL FROM core_processsnapshot WHERE batch_id = ? \
-                 ORDER BY id",
+                "SELECT pid, ppid, name, cpu_usage AS cpu_percent, memory_usage AS memory_mb, NULL AS cmdline \
+                 FROM core_processsnapshot WHERE batch_id = ? ORDER BY id",
             ),
         })
     }
@@ -263,43 +266,51 @@ impl OldDatabase {
     }
 
     fn snapshot(&self, row: &Row<'_>) -> Result<OldSnapshot, SqliteError> {
-        let id: i64 = row.get(0)?;
-        let said = text(row, 2).unwrap_or_default();
+        let id: i64 = row.get("id")?;
+        let said = text(row, "captured_at").unwrap_or_default();
         let captured_at_us = read_time(&said).ok_or(SqliteError::Time { id, text: said })?;
-        let mut snapshot = OldSnapshot { id, host_id: row.get(1)?, captured_at_us, ..OldSnapshot::default() };
-        if row.as_ref().column_count() == 3 {
-            return Ok(snapshot);
-        }
         let unit = match self.system {
             System::S001 => GIB,
             _ => 1.0,
         };
-        (snapshot.os, snapshot.processor, snapshot.architecture) = (text(row, 3), text(row, 4), text(row, 5));
-        (snapshot.cores, snapshot.threads) = (count(row, 6), count(row, 7));
-        snapshot.frequency_mhz = number(row, 8).map(whole);
         let sizes: Option<Vec<u64>> =
-            (9..15).map(|column| Some(whole(number(row, column)? * unit))).collect();
-        snapshot.sizes = sizes.and_then(|sizes| sizes.try_into().ok());
-        Ok(snapshot)
+            SIZES.iter().map(|column| Some(whole(number(row, column)? * unit))).collect();
+        Ok(OldSnapshot {
+            id,
+            host_id: row.get("host_id")?,
+            captured_at_us,
+            os: text(row, "os"),
+            processor: text(row, "processor"),
+            architecture: text(row, "architecture"),
+            cores: count(row, "cores"),
+            threads: count(row, "threads"),
+            frequency_mhz: number(row, "cpu_freq_mhz").map(whole),
+            sizes: sizes.and_then(|sizes| sizes.try_into().ok()),
+            ..OldSnapshot::default()
+        })
     }
 }
+
+/// The columns of [`OldSnapshot::sizes`].
+const SIZES: [&str; 6] =
+    ["memory_total", "memory_used", "memory_available", "disk_total", "disk_used", "disk_available"];
 
 const PROCESSES_001: &str = "SELECT pid, ppid, name, cpu_percent, memory_mb, cmdline FROM monitor_process \
      WHERE snapshot_id = ? ORDER BY id";
 
 fn registered(row: &Row<'_>) -> Registered {
     Registered {
-        machine_id: text(row, 3).unwrap_or_default(),
-        created_at: text(row, 4),
-        polling_interval: count(row, 5),
-        enabled: count(row, 6).map(|enabled| enabled != 0),
-        os_name: text(row, 7),
-        architecture: text(row, 8),
-        processor: text(row, 9),
-        cpu_cores: count(row, 10),
-        cpu_threads: count(row, 11),
-        total_ram: number(row, 12).map(whole),
-        total_storage: number(row, 13).map(whole),
+        machine_id: text(row, "machine_id").unwrap_or_default(),
+        created_at: text(row, "created_at"),
+        polling_interval: count(row, "polling_interval"),
+        enabled: count(row, "enabled").map(|enabled| enabled != 0),
+        os_name: text(row, "os_name"),
+        architecture: text(row, "architecture"),
+        processor: text(row, "processor"),
+        cpu_cores: count(row, "cpu_cores"),
+        cpu_threads: count(row, "cpu_threads"),
+        total_ram: number(row, "total_ram").map(whole),
+        total_storage: number(row, "total_storage").map(whole),
     }
 }
 
@@ -319,18 +330,18 @@ fn of_snapshot(statement: &mut Statement<'_>, id: i64) -> rusqlite::Result<(Vec<
 /// A process; `None` where it has no number that a process can have.
 fn process(row: &Row<'_>) -> Option<OldProcess> {
     Some(OldProcess {
-        pid: count(row, 0)?,
-        parent_pid: count(row, 1).unwrap_or_default(),
-        name: text(row, 2).unwrap_or_default(),
+        pid: count(row, "pid")?,
+        parent_pid: count(row, "ppid").unwrap_or_default(),
+        name: text(row, "name").unwrap_or_default(),
         #[expect(clippy::cast_possible_truncation, reason = "a percentage is kept to seven digits")]
-        cpu_percent: number(row, 3).map(|percent| percent as f32),
-        resident_bytes: number(row, 4).map(|mebibytes| whole(mebibytes * MIB)),
-        command_line: text(row, 5),
+        cpu_percent: number(row, "cpu_percent").map(|percent| percent as f32),
+        resident_bytes: number(row, "memory_mb").map(|mebibytes| whole(mebibytes * MIB)),
+        command_line: text(row, "cmdline"),
     })
 }
 
-/// A text that says something. SQLite keeps anything in any column, also bytes that are no text.
-fn text(row: &Row<'_>, column: usize) -> Option<String> {
+/// A text that says something; `None` also where there is no such column. SQLite keeps anything in any column, also bytes that are no text.
+fn text(row: &Row<'_>, column: &str) -> Option<String> {
     let text = match row.get_ref(column).ok()? {
         ValueRef::Text(bytes) | ValueRef::Blob(bytes) => String::from_utf8_lossy(bytes).into_owned(),
         ValueRef::Integer(number) => number.to_string(),
@@ -341,7 +352,7 @@ fn text(row: &Row<'_>, column: usize) -> Option<String> {
 }
 
 /// A number that is not negative.
-fn number(row: &Row<'_>, column: usize) -> Option<f64> {
+fn number(row: &Row<'_>, column: &str) -> Option<f64> {
     let number = match row.get_ref(column).ok()? {
         #[expect(clippy::cast_precision_loss, reason = "bytes of a machine are far below 2^53")]
         ValueRef::Integer(number) => number as f64,
@@ -351,7 +362,7 @@ fn number(row: &Row<'_>, column: usize) -> Option<f64> {
     Some(number).filter(|number| number.is_finite() && *number >= 0.0)
 }
 
-fn count(row: &Row<'_>, column: usize) -> Option<u32> {
+fn count(row: &Row<'_>, column: &str) -> Option<u32> {
     match row.get_ref(column).ok()? {
         ValueRef::Integer(number) => u32::try_from(number).ok(),
         _ => None,

@@ -8,7 +8,6 @@
 //! there are hosts says so, and is not called on the threads that serve requests.
 
 use std::{
-    collections::BTreeMap,
     hash::{DefaultHasher, Hash, Hasher},
     sync::Arc,
     time::Duration,
@@ -25,12 +24,12 @@ use tokio::sync::watch;
 
 use super::{
     Moment, Position, Summary,
-    fleet_changes::{FleetChanges, Gone},
+    fleet_changes::FleetChanges,
+    fleet_state::{FleetState, Host, Sampled},
     fleet_view::{FleetView, Taken},
-    kept::{Kept, KeptHost, KnownHost},
-    left_out::LeftOut,
+    kept::{KeptHost, KeptSnapshot, UndecodedHost},
     programs::{self, Programs, Share},
-    tally::{Names, Tally},
+    tally::Names,
     tracked::{TrackedHost, Tracking},
 };
 
@@ -40,7 +39,7 @@ const RECALLED_AT_ONCE: usize = 600;
 /// The present state of all hosts, shared by all pages.
 #[derive(Debug)]
 pub struct Fleet {
-    inner: RwLock<Inner>,
+    inner: RwLock<FleetState>,
     /// The hosts whose metrics are read.
     tracking: Tracking,
     /// The names of users and units.
@@ -50,43 +49,9 @@ pub struct Fleet {
     changed: watch::Sender<u64>,
 }
 
-#[derive(Debug, Default)]
-struct Inner {
-    hosts: BTreeMap<HostName, Host>,
-    programs: Programs,
-    processes: u64,
-    /// Hosts that were not heard of for long.
-    left_out: LeftOut,
-    /// Hosts that went lately.
-    gone: Gone,
-    /// Until where the stream is taken in.
-    position: Position,
-    /// When the broker stored the last of all snapshots.
-    heard_until_us: i64,
-    /// Counts the changes; the same number as watchers see.
-    version: u64,
-}
-
-#[derive(Debug)]
-struct Host {
-    summary: Arc<Summary>,
-    /// When it was last heard of, by [`super::steady_us`], so that setting a clock makes no host silent.
-    heard_us: i64,
-    latest: Kept,
-    previous: Option<Kept>,
-    share: Share,
-    /// Its users and units.
-    tally: Arc<Tally>,
-    changed: watch::Sender<()>,
-    /// The version of the fleet in which it last changed.
-    changed_in: u64,
-    /// The version of the fleet in which its last snapshot came.
-    sampled_in: u64,
-}
-
 /// What a host's metrics are made of.
 #[derive(Debug)]
-pub struct HostMetrics {
+pub struct MeasuredHost {
     /// Its summary.
     pub summary: Arc<Summary>,
     /// Its programs, by the latest snapshot; none unless it is up.
@@ -98,7 +63,7 @@ pub struct HostMetrics {
 impl Default for Fleet {
     fn default() -> Self {
         let version = u64::try_from(super::now_us()).unwrap_or_default();
-        let inner = Inner { version, ..Inner::default() };
+        let inner = FleetState { version, ..FleetState::default() };
         Self {
             inner: RwLock::new(inner),
             tracking: Tracking::default(),
@@ -143,52 +108,13 @@ impl Fleet {
         let tally = Arc::new(self.names.tally(&snapshot));
         let snapshot = Arc::new(snapshot);
         let boot_at_us = snapshot.host_info.boot_at_us;
-        let mut latest = Kept { message: message.into(), sent, boot_at_us, decoded: None };
+        let latest = KeptSnapshot { message: message.into(), sent, boot_at_us, decoded: None };
         let mut inner = self.inner.write();
-        let share = inner.programs.share_of(&snapshot);
-        let inner = &mut *inner;
         inner.heard_until_us = inner.heard_until_us.max(stored_at_us);
         inner.position = if position.is_behind(inner.position) { position } else { inner.position };
-        let next_version = inner.version + 1;
-        match inner.hosts.get_mut(&host) {
-            Some(known) => {
-                inner.programs.subtract(&known.counted_share());
-                inner.processes -= known.counted_processes();
-                let watched = known.changed.receiver_count() > 0;
-                latest.decoded = watched.then_some(snapshot);
-                let mut previous = std::mem::replace(&mut known.latest, latest);
-                previous.decoded = previous.decoded.filter(|_| watched);
-                known.previous = Some(previous);
-                (known.share, known.tally) = (share, tally);
-                known.heard_us = heard_us;
-                known.summary = Arc::new(summary.after(&known.summary));
-                (known.changed_in, known.sampled_in) = (next_version, next_version);
-                inner.programs.add(&known.counted_share());
-                inner.processes += known.counted_processes();
-                known.changed.send_replace(());
-            }
-            None => {
-                inner.left_out.remove(&host);
-                let summary = Arc::new(summary);
-                let changed = watch::Sender::new(());
-                let (changed_in, sampled_in) = (next_version, next_version);
-                let new = Host {
-                    summary,
-                    heard_us,
-                    latest,
-                    previous: None,
-                    share,
-                    tally,
-                    changed,
-                    changed_in,
-                    sampled_in,
-                };
-                inner.programs.add(&new.counted_share());
-                inner.processes += new.counted_processes();
-                inner.hosts.insert(host, new);
-            }
-        }
-        self.has_changed(inner);
+        let share = inner.totals.programs.share_of(&snapshot);
+        inner.put(host, Sampled { summary, heard_us, latest, decoded: snapshot, share, tally });
+        self.has_changed(&mut inner);
     }
 
     /// Takes a snapshot of a host that is watched, which is in no stream: as the last one that is, with newer values.
@@ -216,7 +142,7 @@ impl Fleet {
     }
 
     /// Counts a change, while nobody can look: what is seen with a version is always the same.
-    fn has_changed(&self, inner: &mut Inner) {
+    fn has_changed(&self, inner: &mut FleetState) {
         inner.version += 1;
         self.changed.send_replace(inner.version);
     }
@@ -266,11 +192,9 @@ impl Fleet {
                 continue;
             }
             host.changed_in = next_version;
-            inner.programs.subtract(&host.counted_share());
-            inner.processes -= host.counted_processes();
+            inner.totals.subtract(host);
             Arc::make_mut(&mut host.summary).state = state;
-            inner.programs.add(&host.counted_share());
-            inner.processes += host.counted_processes();
+            inner.totals.add(host);
             host.changed.send_replace(());
         }
         self.has_changed(inner);
@@ -296,11 +220,10 @@ impl Fleet {
         }
         let mut inner = self.inner.write();
         let next_version = inner.version + 1;
-        let Inner { hosts, programs, processes, left_out, gone, .. } = &mut *inner;
+        let FleetState { hosts, totals, left_out, gone, .. } = &mut *inner;
         left_out.set_after(down_for);
         for (host, left) in hosts.extract_if(.., |host, known| is_gone(host, known)) {
-            programs.subtract(&left.counted_share());
-            *processes -= left.counted_processes();
+            totals.subtract(&left);
             left.changed.send_replace(());
             gone.add(next_version, &left.summary);
             left_out.add(host);
@@ -318,12 +241,12 @@ impl Fleet {
             let inner = self.inner.read();
             let taken = Taken {
                 hosts: inner.hosts.values().map(|host| Arc::clone(&host.summary)).collect(),
-                processes: inner.processes,
+                processes: inner.totals.processes,
                 left_out: inner.left_out.hosts().count(),
                 down_for: inner.left_out.after(),
                 version: inner.version,
             };
-            (taken, if programs > 0 { inner.programs.all() } else { Vec::new() })
+            (taken, if programs > 0 { inner.totals.programs.all() } else { Vec::new() })
         };
         taken.with(programs::busiest(all_programs, programs))
     }
@@ -391,10 +314,10 @@ impl Fleet {
     }
 
     /// What is known of every host in `scope` without decoding anything, by name. Takes as long as there are hosts.
-    pub(super) fn known(&self, scope: &Scope) -> Vec<KnownHost> {
+    pub(super) fn known(&self, scope: &Scope) -> Vec<UndecodedHost> {
         let inner = self.inner.read();
         let seen = inner.hosts.iter().filter(|(host, _)| scope.sees(host));
-        let known = |(_, known): (_, &Host)| KnownHost {
+        let known = |(_, known): (_, &Host)| UndecodedHost {
             kept: known.kept(),
             programs: known.counted_share(),
             tally: known.counted_tally(),
@@ -404,7 +327,7 @@ impl Fleet {
 
     /// The hosts in `scope` that `is_wanted`, by name, for their metrics: those that are up are tracked from now on. Takes as
     /// long as there are hosts, and longer at first, since their snapshots are decoded.
-    pub fn metrics(&self, scope: &Scope, is_wanted: impl Fn(&HostName) -> bool) -> Vec<HostMetrics> {
+    pub fn metrics(&self, scope: &Scope, is_wanted: impl Fn(&HostName) -> bool) -> Vec<MeasuredHost> {
         let (wanted, now_us) = {
             let inner = self.inner.read();
             let is_seen = |host: &HostName| scope.sees(host) && is_wanted(host);
@@ -420,7 +343,7 @@ impl Fleet {
                 tracked.begin(|| kept.latest.decode(decoder.as_mut()?), now_us);
                 tracked
             });
-            HostMetrics { summary, programs, tracked }
+            MeasuredHost { summary, programs, tracked }
         });
         metrics.collect()
     }
@@ -468,29 +391,5 @@ impl Fleet {
     /// Tells of every change of one host.
     pub fn watch_host(&self, host: &HostName) -> Option<watch::Receiver<()>> {
         self.inner.read().hosts.get(host).map(|known| known.changed.subscribe())
-    }
-}
-
-impl Host {
-    /// Its part of the fleet's programs: nothing unless it is up, because its processes are unknown then.
-    fn counted_share(&self) -> Share {
-        match self.summary.state {
-            HostState::Up => Arc::clone(&self.share),
-            HostState::Paused | HostState::Silent | HostState::Down => Share::default(),
-        }
-    }
-
-    /// Its users and units: none unless it is up, as of programs.
-    fn counted_tally(&self) -> Arc<Tally> {
-        if self.summary.state == HostState::Up { Arc::clone(&self.tally) } else { Arc::default() }
-    }
-
-    fn kept(&self) -> KeptHost {
-        let (latest, previous) = (self.latest.clone(), self.previous.clone());
-        KeptHost { summary: Arc::clone(&self.summary), latest, previous }
-    }
-
-    fn counted_processes(&self) -> u64 {
-        if self.summary.state == HostState::Up { u64::from(self.summary.process_count) } else { 0 }
     }
 }

@@ -12,7 +12,7 @@ use super::{Moment, Summary, programs::Share, tally::Tally};
 
 /// A snapshot as it came. A clone is the same.
 #[derive(Debug, Clone)]
-pub(super) struct Kept {
+pub(super) struct KeptSnapshot {
     pub(super) message: Arc<[u8]>,
     pub(super) sent: Sent,
     /// When the host was booted, as it first said.
@@ -24,12 +24,12 @@ pub(super) struct Kept {
 #[derive(Debug, Clone)]
 pub(super) struct KeptHost {
     pub(super) summary: Arc<Summary>,
-    pub(super) latest: Kept,
-    pub(super) previous: Option<Kept>,
+    pub(super) latest: KeptSnapshot,
+    pub(super) previous: Option<KeptSnapshot>,
 }
 
 /// What is known of one host without decoding anything.
-pub(super) struct KnownHost {
+pub(super) struct UndecodedHost {
     pub(super) kept: KeptHost,
     /// Its programs, users and units; none unless it is up.
     pub(super) programs: Share,
@@ -46,7 +46,7 @@ impl KeptHost {
     }
 }
 
-impl Kept {
+impl KeptSnapshot {
     /// The snapshot; `None` where it cannot be decoded.
     pub(super) fn decode(&self, decoder: &mut Decoder) -> Option<Arc<Snapshot>> {
         self.decode_columns(decoder, None)

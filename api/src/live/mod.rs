@@ -1,6 +1,7 @@
 //! The present: what every host said last.
 //!
-//! `intake` reads the stream of snapshots from the broker into a `fleet` of hosts, on a thread of its own. `summary` is
+//! `intake` reads the stream of snapshots from the broker into a `fleet` of hosts (`fleet_state` is what its lock
+//! guards), on a thread of its own. `summary` is
 //! kept decoded for each host (the rest is `kept` compressed until a page asks for it; a `fleet_view` is what pages of the
 //! fleet get), with its CPU peaks of the
 //! `past_hour`. `programs` adds up the fleet's programs as snapshots arrive; `left_out` counts hosts that were not heard
@@ -20,6 +21,7 @@ mod arrivals;
 mod event_log;
 mod fleet;
 mod fleet_changes;
+mod fleet_state;
 mod fleet_view;
 mod followed_stream;
 mod intake;
@@ -43,7 +45,7 @@ pub use admission::{AdmissionReports, watch_admission};
 pub use alerts::{Alerts, OpenAlert};
 pub use arrivals::{Arrivals, watch_arrivals};
 pub use event_log::{EventLog, Told};
-pub use fleet::{Fleet, HostMetrics};
+pub use fleet::{Fleet, MeasuredHost};
 pub use fleet_changes::FleetChanges;
 pub use fleet_view::FleetView;
 pub use fleetps_nats::{
@@ -60,4 +62,4 @@ pub use readiness::{BELIEVED_FOR, Check, IngestorReports, watch_ingestors};
 pub use search::LiveSearch;
 pub use suggest::{Named, NamedProcess, Suggested, Wanted};
 pub use summary::{Busiest, MAX_BUSIEST, Summary};
-pub use tracked::{Figures, ProgramUse};
+pub use tracked::{HostFigures, ProgramUse};

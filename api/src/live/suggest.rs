@@ -13,7 +13,7 @@ use std::{
 use fleetps_ingestor::history::{Identity, Scope};
 use fleetps_nats::{HostName, snapshot::Decoder};
 
-use super::{Fleet, Summary, kept::KnownHost, tally::Counts};
+use super::{Fleet, Summary, kept::UndecodedHost, tally::Counts};
 
 /// Hosts that are suggested. With the other kinds they fit a screen.
 pub const MAX_HOSTS: usize = 5;
@@ -189,7 +189,7 @@ impl<'a> Counter<'a> {
 struct Place<'a> {
     rank: Rank,
     cpu_units: u64,
-    host: &'a KnownHost,
+    host: &'a UndecodedHost,
     name: &'a str,
 }
 

@@ -54,13 +54,13 @@ pub struct TrackedHost(Arc<Mutex<Tracked>>);
 
 #[derive(Debug, Default)]
 struct Tracked {
-    figures: Option<Arc<Figures>>,
+    figures: Option<Arc<HostFigures>>,
     /// The latest snapshot's place, and what its processes had used: by pid and start, in order.
     last: Option<Last>,
     programs: HashMap<Arc<str>, Counted>,
     /// Processes of the latest snapshot whose programs are not counted for want of room.
     uncounted: u64,
-    asked: Vec<Asked>,
+    asked: Vec<TopPrograms>,
 }
 
 #[derive(Debug)]
@@ -80,7 +80,7 @@ struct Counted {
 
 /// The programs that were among the first `count`, and when last.
 #[derive(Debug)]
-struct Asked {
+struct TopPrograms {
     count: usize,
     at_us: i64,
     among: BTreeMap<Arc<str>, i64>,
@@ -88,7 +88,7 @@ struct Asked {
 
 /// The figures of a host's latest snapshot, without its processes.
 #[derive(Debug, Default)]
-pub struct Figures {
+pub struct HostFigures {
     /// The machine's.
     pub host: HostSample,
     /// Its file systems.
@@ -176,7 +176,7 @@ impl TrackedHost {
     }
 
     /// The figures of its latest snapshot.
-    pub fn figures(&self) -> Option<Arc<Figures>> {
+    pub fn figures(&self) -> Option<Arc<HostFigures>> {
         self.0.lock().figures.clone()
     }
 
@@ -211,11 +211,11 @@ impl TrackedHost {
 }
 
 /// What was asked for with this count before, or a new list in place of the one that was not asked for longest.
-fn asked_for(asked: &mut Vec<Asked>, count: usize, now_us: i64) -> &mut Asked {
+fn asked_for(asked: &mut Vec<TopPrograms>, count: usize, now_us: i64) -> &mut TopPrograms {
     let place = match asked.iter().position(|known| known.count == count) {
         Some(place) => place,
         None => {
-            let new = Asked { count, at_us: now_us, among: BTreeMap::new() };
+            let new = TopPrograms { count, at_us: now_us, among: BTreeMap::new() };
             let oldest = (0..asked.len()).min_by_key(|place| asked[*place].at_us).unwrap_or_default();
             if asked.len() >= MAX_ASKED {
                 asked[oldest] = new;
@@ -244,7 +244,7 @@ fn first_of(share: &Share, count: usize) -> Vec<Arc<str>> {
 
 impl Tracked {
     fn take(&mut self, snapshot: &Snapshot, now_us: i64) {
-        self.figures = Some(Arc::new(Figures {
+        self.figures = Some(Arc::new(HostFigures {
             host: snapshot.host.clone(),
             filesystems: snapshot.filesystems.clone(),
             agent: snapshot.agent.clone(),

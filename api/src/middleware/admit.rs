@@ -1,5 +1,5 @@
-//! The address allow-list, and for people: the rate limit, the token of each form, the way to the sign-in, and the end of a
-//! stream whose access is withdrawn.
+//! The address allow-list, and for people: the rate limit, the CSRF token of each form, the way to the sign-in, and the end of
+//! a stream whose access is withdrawn.
 
 use std::time::Duration;
 
@@ -27,7 +27,7 @@ const MAX_FORM_BYTES: usize = 2 << 20;
 /// The longest form before the sign-in: a name and two passwords. Many clients could send one at once.
 const MAX_STRANGERS_BYTES: usize = 16 << 10;
 /// How long the body of a request may take: the longest form at 70 KB a second. However slowly it comes, there is an end.
-const BODY_WITHIN: Duration = Duration::from_secs(30);
+const BODY_TIMEOUT: Duration = Duration::from_secs(30);
 /// The header of what a page asks by itself (`assets/navigate.js`), again and again.
 const BY_ITSELF: &str = "x-fleetps-by-itself";
 /// Where people sign in.
@@ -40,7 +40,7 @@ const FIELD: &str = "form_token";
 /// # Errors
 /// When it came from an address that is not allowed, came without the form token, or is one of too many.
 pub async fn admit(State(people): State<People>, request: Request, next: Next) -> Result<Response, Refusal> {
-    let asked = Asked::of(&request);
+    let asked = RequestFacts::of(&request);
     if !asked.came.is_some_and(|came| people.addresses().lets_in(came.from)) {
         let hint = "the setting sign_in.allowed_from lists the allowed addresses";
         return Err(Refusal::new(StatusCode::FORBIDDEN, "requests from your address are not allowed", hint));
@@ -75,7 +75,7 @@ pub async fn admit(State(people): State<People>, request: Request, next: Next) -
 
 /// Applies the rate limits: of JSON, by person; of everything else, by person and network. Sign-in attempts are counted
 /// where the password is checked, and health checks have no limit, because others may come from the same address.
-fn check_rate(people: &People, asked: &Asked) -> Result<(), Refusal> {
+fn check_rate(people: &People, asked: &RequestFacts) -> Result<(), Refusal> {
     // Where sign-in is off, all requests look like one person's.
     if people.accounts().is_none() || asked.has_no_limit {
         return Ok(());
@@ -88,7 +88,7 @@ fn check_rate(people: &People, asked: &Asked) -> Result<(), Refusal> {
 }
 
 /// The parts of a request that are needed after it has been passed on.
-struct Asked {
+struct RequestFacts {
     came: Option<ClientInfo>,
     principal: Option<Principal>,
     credential: Option<Credential>,
@@ -101,7 +101,7 @@ struct Asked {
     page: Option<String>,
 }
 
-impl Asked {
+impl RequestFacts {
     fn of(request: &Request) -> Self {
         let path = request.uri().path();
         let is_api = url::is_of_programs(path);
@@ -150,7 +150,7 @@ impl Asked {
 }
 
 /// Counts the connection as the person's; tests have none.
-fn take_place(asked: &Asked, request: &Request) -> Result<(), Refusal> {
+fn take_place(asked: &RequestFacts, request: &Request) -> Result<(), Refusal> {
     let (Some(place), Some(person)) = (request.extensions().get::<Place>(), asked.person()) else {
         return Ok(());
     };
@@ -161,7 +161,7 @@ fn take_place(asked: &Asked, request: &Request) -> Result<(), Refusal> {
 }
 
 /// The request with its body read, if it may do more than show something.
-async fn checked_form(people: &People, asked: &Asked, request: Request) -> Result<Request, Refusal> {
+async fn checked_form(people: &People, asked: &RequestFacts, request: Request) -> Result<Request, Refusal> {
     let (head, body) = request.into_parts();
     let body = read_body(body, asked.principal.is_some()).await?;
     let wanted = head.extensions.get::<FormToken>();
@@ -179,8 +179,8 @@ async fn read_body(body: Body, is_signed_in: bool) -> Result<Bytes, Refusal> {
     if body.size_hint().lower() > most as u64 {
         return Err(too_long());
     }
-    let read = tokio::time::timeout(BODY_WITHIN, to_bytes(body, most)).await.map_err(|_| {
-        let error = format!("this request was not sent within {} s", BODY_WITHIN.as_secs());
+    let read = tokio::time::timeout(BODY_TIMEOUT, to_bytes(body, most)).await.map_err(|_| {
+        let error = format!("this request was not sent within {} s", BODY_TIMEOUT.as_secs());
         Refusal::new(StatusCode::REQUEST_TIMEOUT, error, "send it again, faster")
     })?;
     read.map_err(|error| {
@@ -195,7 +195,7 @@ async fn read_body(body: Body, is_signed_in: bool) -> Result<Bytes, Refusal> {
 /// Lets what changes something through only with the token that pages of this server have, or that a program was given.
 fn check_form(
     people: &People,
-    asked: &Asked,
+    asked: &RequestFacts,
     wanted: Option<&FormToken>,
     body: &[u8],
 ) -> Result<(), Refusal> {
@@ -231,7 +231,7 @@ fn is_stream(response: &Response) -> bool {
 }
 
 /// The same answer, which ends when its person is signed out, disabled, or granted something else.
-fn until_other(people: People, asked: Asked, response: Response) -> Response {
+fn until_other(people: People, asked: RequestFacts, response: Response) -> Response {
     let (Some(principal), Some(credential), Some(came)) = (asked.principal, asked.credential, asked.came)
     else {
         return response;

@@ -10,7 +10,7 @@ use fleetps_nats::HostName;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    audit_log::{Asked, AuditClass},
+    audit_log::{AuditClass, AuditedRequest},
     auth::{Person, Principal, PrincipalKind},
     authz::{Decision, Permission, permission_of},
     csv::{Format, InFormat},
@@ -29,7 +29,7 @@ struct Searched {
 
 /// The policy of a route: its principals, the action, and the audit class of its requests.
 #[derive(Debug, Clone, Copy)]
-pub struct Policy {
+pub struct RoutePolicy {
     /// The kinds of principal that may come.
     pub open_to: &'static [PrincipalKind],
     /// The action that must be allowed.
@@ -48,7 +48,7 @@ pub struct Policy {
 /// When the request is not authenticated, the route is not open to such a principal, or the action is not allowed. A
 /// hidden host and one that does not exist are refused alike.
 pub async fn authorize(
-    State((policy, shared)): State<(Policy, AppState)>,
+    State((policy, shared)): State<(RoutePolicy, AppState)>,
     places: RawPathParams,
     request: Request,
     next: Next,
@@ -75,7 +75,7 @@ pub async fn authorize(
         permission_of(person, Permission::SeeCommandLines, groups.as_ref()) == Decision::Allowed;
     // A query that cannot be read has been refused.
     let query: InFormat<Searched> = query::read(uri.query().unwrap_or_default()).unwrap_or_default();
-    shared.audit_log.request(Asked {
+    shared.audit_log.request(AuditedRequest {
         person,
         class: policy.audit,
         method: &method,

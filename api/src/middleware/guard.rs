@@ -1,4 +1,4 @@
-//! Checks host and origin of requests, and sets the headers that protect answers in a browser.
+//! Checks host and origin of requests, and sets the security headers of answers, such as `Content-Security-Policy`.
 //!
 //! Where sign-in is off the server listens on loopback only. That alone does not keep web pages elsewhere out: a
 //! name that an attacker controls can be made to point at 127.0.0.1, and the browser then takes that page and this

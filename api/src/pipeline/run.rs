@@ -18,7 +18,7 @@ use crate::{config::Config, demonstration::Demonstration, server::Doors, startin
 
 /// The time limit for stopping: sealing the collected rows takes seconds. Rows that are not stored then are still in
 /// the stream.
-const STOP_WITHIN: Duration = Duration::from_secs(30);
+const STOP_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Runs the whole pipeline until `ended` or until a part of it fails.
 ///
@@ -56,8 +56,8 @@ pub async fn run_everything(mut config: Config, ended: CancellationToken) -> any
         Some(Err(error)) => Err(error),
         None => Ok(()),
     };
-    let sealed = tokio::time::timeout(STOP_WITHIN, parts.stop()).await.unwrap_or_else(|_| {
-        tracing::error!("some parts did not stop within {} s and are cut off", STOP_WITHIN.as_secs());
+    let sealed = tokio::time::timeout(STOP_TIMEOUT, parts.stop()).await.unwrap_or_else(|_| {
+        tracing::error!("some parts did not stop within {} s and are cut off", STOP_TIMEOUT.as_secs());
         Ok(())
     });
     brokers.stop().await;

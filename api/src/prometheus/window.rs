@@ -1,7 +1,7 @@
 //! From buckets to values: what a selector or a function of a window says at each step.
 
 use fleetps_ingestor::history::Bucket;
-use fleetps_nats::model::{Spacing, staleness::silent_after_ms};
+use fleetps_nats::model::{Spacing, rate, staleness::silent_after_ms};
 
 use super::ast::WindowFunction;
 
@@ -96,12 +96,15 @@ pub(super) fn of_counter(
     }
     if function == WindowFunction::Irate {
         let (growth, elapsed_ms) = window.iter().rev().find_map(|(_, bucket)| bucket.last_pair)?;
-        return (elapsed_ms > 0.0).then(|| growth / elapsed_ms * 1000.0);
+        return rate::per_second(growth, elapsed_ms as i64);
     }
     let elapsed_ms: f64 = times.iter().map(|(_, bucket)| bucket.elapsed_ms).sum();
     if elapsed_ms <= 0.0 {
         return None;
     }
     let growth: f64 = window.iter().map(|(_, bucket)| bucket.growth).sum();
-    Some(if function == WindowFunction::Rate { growth / elapsed_ms * 1000.0 } else { growth })
+    match function {
+        WindowFunction::Rate => rate::per_second(growth, elapsed_ms as i64),
+        _ => Some(growth),
+    }
 }

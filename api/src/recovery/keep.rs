@@ -21,7 +21,7 @@ const SAVE_EVERY_US: i64 = 60 * 1_000_000;
 /// Unchanged records are saved again after a day, so that there is a file of each day.
 const DAY_US: i64 = 24 * 3600 * 1_000_000;
 /// How long the last look may take when the program ends.
-const END_WITHIN: Duration = Duration::from_secs(2);
+const END_TIMEOUT: Duration = Duration::from_secs(2);
 /// A field that changes with every use of a token, and is worth no file.
 const NOTED_USE: &str = "used_at_us";
 
@@ -43,7 +43,7 @@ pub async fn keep_saving(client: Client, data: &Path, health: &StateHealth, shut
         let is_due = keeper.age_us() >= SAVE_EVERY_US;
         keeper.look(is_due).await;
     }
-    let _ = tokio::time::timeout(END_WITHIN, keeper.look(true)).await;
+    let _ = tokio::time::timeout(END_TIMEOUT, keeper.look(true)).await;
 }
 
 /// The last saved records, as soon as they can be listed: without them no loss would be noticed, and the rest would be

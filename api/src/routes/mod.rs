@@ -24,7 +24,7 @@ use crate::{
         admit::admit,
         authenticate::{authenticate, let_read_metrics},
         authenticate_host::authenticate_host,
-        authorize::{Policy, authorize},
+        authorize::{RoutePolicy, authorize},
         error_pages, guard,
         observe::observe,
         typed_times::typed_times,
@@ -37,7 +37,7 @@ use crate::{
 /// The routes that are described.
 pub fn interface() -> Interface {
     let listed = |Route { method, path, policy, operation, .. }: Route| {
-        let Policy { open_to, action, .. } = policy;
+        let RoutePolicy { open_to, action, .. } = policy;
         operation.map(|operation| Listed { method, path, open_to, action, operation })
     };
     Interface(table().into_iter().filter_map(listed).collect())

@@ -10,7 +10,7 @@ use crate::{
     audit_log::AuditClass,
     auth::PrincipalKind,
     authz::Permission,
-    middleware::authorize::Policy,
+    middleware::authorize::RoutePolicy,
     openapi::{Describe, Operation},
     state::AppState,
 };
@@ -23,7 +23,7 @@ pub struct Route {
     /// The address, with places to fill in.
     pub path: &'static str,
     /// Its principals, action and audit class.
-    pub policy: Policy,
+    pub policy: RoutePolicy,
     /// Its description, where it is a part of the JSON interface.
     pub operation: Option<Operation>,
     pub(super) handler: MethodRouter<AppState>,
@@ -39,7 +39,7 @@ impl Route {
     ) -> Self {
         let page = path.strip_prefix("/api/v1").unwrap_or(path);
         let open_to = PrincipalKind::PEOPLE;
-        let policy = Policy { open_to, action, audit, shows_command_lines: false, page };
+        let policy = RoutePolicy { open_to, action, audit, shows_command_lines: false, page };
         Self { method, path, policy, operation: None, handler }
     }
 

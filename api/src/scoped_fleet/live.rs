@@ -9,7 +9,7 @@ use tokio::sync::watch;
 
 use super::ScopedFleet;
 use crate::{
-    audit_log::{Asked, AuditClass},
+    audit_log::{AuditClass, AuditedRequest},
     auth::Grant,
     authz::{Permission, TaggedHosts},
     live::{
@@ -158,7 +158,7 @@ impl ScopedFleet {
     pub fn note_look(&self, look: Look<'_>) {
         let sees =
             look.host.as_ref().is_none_or(|host| self.permission_of(Permission::SeeCommandLines, host));
-        self.shared.audit_log.request(Asked {
+        self.shared.audit_log.request(AuditedRequest {
             person: &self.person,
             class: AuditClass::Looks,
             method: &Method::GET,

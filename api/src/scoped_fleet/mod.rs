@@ -54,7 +54,7 @@ use crate::{
     filtering,
     fleet_views::FleetPage,
     history_service::AskedFor,
-    live::{FleetView, HostMetrics, LiveSearch, Moment, Suggested, Summary, Wanted, recent},
+    live::{FleetView, LiveSearch, MeasuredHost, Moment, Suggested, Summary, Wanted, recent},
     refusal::Refusal,
     shares::Share,
     state::AppState,
@@ -111,7 +111,7 @@ impl ScopedFleet {
     pub async fn metrics<T: Send + 'static>(
         &self,
         group: Option<String>,
-        work: impl FnOnce(Vec<HostMetrics>) -> T + Send + 'static,
+        work: impl FnOnce(Vec<MeasuredHost>) -> T + Send + 'static,
     ) -> Result<T, Refusal> {
         let (fleet, groups, scope) = (Arc::clone(&self.shared.fleet), self.shared.groups.now(), self.scope());
         let working = self.shared.fleet_views.aside(move || {

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use ureq::http::Method;
 
 use super::{
-    Asked,
+    ServerArgs,
     alert_channel::{ChannelCommand, channel},
     alert_silence::{RouteCommand, SilenceCommand, route, silence},
     field::{Field, Form, listed, rows, time_us},
@@ -51,7 +51,7 @@ pub enum AlertCommand {
         rules: bool,
         /// The server to ask
         #[command(flatten)]
-        asked: Asked,
+        asked: ServerArgs,
     },
     /// Save a rule under an id; a built-in rule of this id no longer counts
     Add(AddArgs),
@@ -61,7 +61,7 @@ pub enum AlertCommand {
         id: String,
         /// The server to ask
         #[command(flatten)]
-        asked: Asked,
+        asked: ServerArgs,
     },
     /// Say that you look after an open alert
     Ack {
@@ -75,7 +75,7 @@ pub enum AlertCommand {
         withdraw: bool,
         /// The server to ask
         #[command(flatten)]
-        asked: Asked,
+        asked: ServerArgs,
     },
     /// Silence alerts for a time or in hours of every week, and end that
     #[command(subcommand)]
@@ -98,7 +98,7 @@ pub enum AlertCommand {
         groups: Vec<String>,
         /// The server to ask
         #[command(flatten)]
-        asked: Asked,
+        asked: ServerArgs,
     },
 }
 
@@ -127,7 +127,7 @@ pub struct AddArgs {
     off: bool,
     /// The server to ask
     #[command(flatten)]
-    asked: Asked,
+    asked: ServerArgs,
 }
 
 /// Does it.

@@ -11,7 +11,7 @@ use serde_json::Value;
 use ureq::http::Method;
 
 use super::{
-    Asked,
+    ServerArgs,
     field::{Field, Form, listed},
 };
 use crate::{config::Config, url::Url};
@@ -42,7 +42,7 @@ pub enum ChannelCommand {
     List {
         /// The server to ask
         #[command(flatten)]
-        asked: Asked,
+        asked: ServerArgs,
     },
     /// Save a channel; without its secret it keeps the one that it has
     Set {
@@ -54,7 +54,7 @@ pub enum ChannelCommand {
         file: PathBuf,
         /// The server to ask
         #[command(flatten)]
-        asked: Asked,
+        asked: ServerArgs,
     },
     /// Remove a channel; what waits for it is not sent
     Remove {
@@ -62,7 +62,7 @@ pub enum ChannelCommand {
         id: String,
         /// The server to ask
         #[command(flatten)]
-        asked: Asked,
+        asked: ServerArgs,
     },
     /// Send a message that says that nothing is wrong, and say what became of it
     Test {
@@ -70,7 +70,7 @@ pub enum ChannelCommand {
         id: String,
         /// The server to ask
         #[command(flatten)]
-        asked: Asked,
+        asked: ServerArgs,
     },
     /// List what became of messages, undeliverable ones first
     Deliveries {
@@ -79,7 +79,7 @@ pub enum ChannelCommand {
         id: String,
         /// The server to ask
         #[command(flatten)]
-        asked: Asked,
+        asked: ServerArgs,
     },
     /// Send again what could not be delivered
     Again {
@@ -87,7 +87,7 @@ pub enum ChannelCommand {
         id: String,
         /// The server to ask
         #[command(flatten)]
-        asked: Asked,
+        asked: ServerArgs,
     },
 }
 

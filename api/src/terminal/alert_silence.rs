@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use ureq::http::Method;
 
 use super::{
-    Asked,
+    ServerArgs,
     alert_channel::record,
     field::{Field, Form, listed},
 };
@@ -31,7 +31,7 @@ pub enum SilenceCommand {
     List {
         /// The server to ask
         #[command(flatten)]
-        asked: Asked,
+        asked: ServerArgs,
     },
     /// Silence alerts for a time, or in hours of every week
     Add(AddArgs),
@@ -41,7 +41,7 @@ pub enum SilenceCommand {
         id: String,
         /// The server to ask
         #[command(flatten)]
-        asked: Asked,
+        asked: ServerArgs,
     },
 }
 
@@ -77,7 +77,7 @@ pub struct AddArgs {
     severity: Option<String>,
     /// The server to ask
     #[command(flatten)]
-    asked: Asked,
+    asked: ServerArgs,
 }
 
 /// The subcommands about routes.
@@ -87,7 +87,7 @@ pub enum RouteCommand {
     List {
         /// The server to ask
         #[command(flatten)]
-        asked: Asked,
+        asked: ServerArgs,
     },
     /// Save all routes
     Set {
@@ -96,7 +96,7 @@ pub enum RouteCommand {
         file: PathBuf,
         /// The server to ask
         #[command(flatten)]
-        asked: Asked,
+        asked: ServerArgs,
     },
 }
 

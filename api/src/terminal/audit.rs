@@ -12,7 +12,7 @@ use crate::{
 };
 
 /// How long to wait for the broker; the segments are checked without it.
-const PATIENCE: Duration = Duration::from_secs(10);
+const TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The subcommands.
 #[derive(Debug, Subcommand)]
@@ -49,9 +49,9 @@ pub fn audit(config: &Config, command: &AuditCommand) -> anyhow::Result<()> {
         history.display()
     );
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let stream = runtime.block_on(async { tokio::time::timeout(PATIENCE, on_the_broker(config)).await });
+    let stream = runtime.block_on(async { tokio::time::timeout(TIMEOUT, on_the_broker(config)).await });
     let stream =
-        stream.unwrap_or_else(|_| Err(anyhow::anyhow!("it does not answer within {} s", PATIENCE.as_secs())));
+        stream.unwrap_or_else(|_| Err(anyhow::anyhow!("it does not answer within {} s", TIMEOUT.as_secs())));
     if let Err(error) = &stream {
         fleetps_nats::errln!(
             "The broker was not asked; only what is in segments is checked. ({})",

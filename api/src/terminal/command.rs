@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use ureq::http::Method;
 
 use super::{
-    Asked,
+    ServerArgs,
     field::{Field, Form, rows},
     table::render,
 };
@@ -60,7 +60,7 @@ pub enum CommandCommand {
         host: Option<String>,
         /// The server to ask
         #[command(flatten)]
-        asked: Asked,
+        asked: ServerArgs,
     },
     /// Show what became of a command
     Show(IdArgs),
@@ -96,7 +96,7 @@ pub struct StatusArgs {
     unit: String,
     /// The server to ask
     #[command(flatten)]
-    asked: Asked,
+    asked: ServerArgs,
 }
 
 /// A signal to a process.
@@ -124,7 +124,7 @@ struct Common {
     no_wait: bool,
     /// The server to ask
     #[command(flatten)]
-    asked: Asked,
+    asked: ServerArgs,
 }
 
 /// Which command.
@@ -134,7 +134,7 @@ pub struct IdArgs {
     id: String,
     /// The server to ask
     #[command(flatten)]
-    asked: Asked,
+    asked: ServerArgs,
 }
 
 /// Does it.

@@ -35,7 +35,7 @@ pub use host::{HostCommand, host};
 pub use hosts::hosts;
 pub use legacy::{LegacyCommand, legacy};
 pub use ps::{PsArgs, ps};
-pub use server::Asked;
+pub use server::ServerArgs;
 pub use sql::{Format, sql};
 pub use time::SpanArgs;
 pub use tls::{TlsCommand, tls};

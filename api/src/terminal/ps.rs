@@ -1,11 +1,11 @@
 //! `fleetps ps HOST`: the processes of a host, now or at a moment.
 
 use clap::Args;
-use fleetps_nats::model::{Kind, Role, Unit, process::PROCESS};
+use fleetps_nats::model::{FieldRole, Kind, Unit, process::PROCESS};
 use serde_json::Value;
 
 use super::{
-    Asked,
+    ServerArgs,
     field::{Field, Form, rows, time_us},
     table::render,
     time, tree,
@@ -25,7 +25,7 @@ fn fields() -> impl Iterator<Item = Field> {
             (_, Unit::Bytes) => Form::Bytes,
             (_, Unit::Milliseconds) => Form::Milliseconds,
             // Numbers that identify a process have no separators.
-            _ if field.role == Role::Figure => Form::Count,
+            _ if field.role == FieldRole::Figure => Form::Count,
             _ => Form::Id,
         };
         let itself = field.heading.map(|heading| Field::new(field.column, heading, form));
@@ -61,7 +61,7 @@ pub struct PsArgs {
     columns: Vec<String>,
     /// The server to ask
     #[command(flatten)]
-    asked: Asked,
+    asked: ServerArgs,
 }
 
 /// Writes the table of processes.

@@ -25,13 +25,13 @@ use crate::{
 /// The server that is asked where none is named and none was started on this machine.
 const USUAL: &str = "http://127.0.0.1:8080";
 /// The longest that an answer may take: a top over the whole history, on a busy machine.
-const PATIENCE: Duration = Duration::from_secs(60);
+const TIMEOUT: Duration = Duration::from_secs(60);
 /// The largest answer: 20,000 processes with command lines of 4 KiB.
 const MAX_ANSWER_BYTES: u64 = 128 << 20;
 
 /// Which server is asked, and how its answer is written.
 #[derive(Debug, Args)]
-pub struct Asked {
+pub struct ServerArgs {
     /// The web server of a running `fleetps` [default: the one that runs in the data folder of this machine]
     #[arg(long, env = "FLEETPS_SERVER", value_name = "URL")]
     server: Option<String>,
@@ -43,7 +43,7 @@ pub struct Asked {
     json: bool,
 }
 
-impl Asked {
+impl ServerArgs {
     /// Asks for the JSON at `path`, and writes it: as it is with `--json`, otherwise as `table` makes of it.
     ///
     /// # Errors
@@ -122,7 +122,7 @@ impl Local {
     ) -> anyhow::Result<Value> {
         let url = format!("{}{path}", self.server.trim_end_matches('/'));
         let config = ureq::Agent::config_builder()
-            .timeout_global(Some(PATIENCE))
+            .timeout_global(Some(TIMEOUT))
             .http_status_as_error(false)
             // The server is this machine's, or at the other end of a tunnel that begins here.
             .proxy(None)

@@ -3,7 +3,7 @@
 use clap::Args;
 
 use super::{
-    Asked,
+    ServerArgs,
     field::{Field, Form, rows},
     table::render,
     time,
@@ -49,7 +49,7 @@ pub struct TopArgs {
     limit: usize,
     /// The server to ask
     #[command(flatten)]
-    asked: Asked,
+    asked: ServerArgs,
 }
 
 /// Writes the table.

@@ -1,6 +1,6 @@
 //! The cells of tables of processes.
 
-use fleetps_nats::model::{Kind, Role, Unit, Value};
+use fleetps_nats::model::{FieldRole, Kind, Unit, Value};
 
 use super::{Column, ProcessFacts, table::Cell};
 use crate::display::{self, MISSING};
@@ -24,7 +24,7 @@ pub fn cell(column: Column, facts: &ProcessFacts<'_>, memory_scale_bytes: f64) -
         (Kind::Flag, value) => Cell::new(id, flag(value.integer()).to_owned()),
         (Kind::Time, _) => Cell::new(id, display::duration(facts.age_s)),
         // Numbers that identify a process have no separators.
-        (_, value) if field.role != Role::Figure => {
+        (_, value) if field.role != FieldRole::Figure => {
             let text = value.integer().map(|number| number.to_string());
             Cell::new(id, text.unwrap_or_else(|| MISSING.to_owned()))
         }

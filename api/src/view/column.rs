@@ -1,7 +1,7 @@
 //! The columns of a process table: what the model declares of them, as pages need it.
 
 use fleetps_nats::model::{
-    Field, Kind, Role, Unit,
+    Field, FieldRole, Kind, Unit,
     process::PROCESS,
     table::{TABLE, TableColumn},
 };
@@ -139,7 +139,7 @@ impl Column {
     /// Whether sorting by it starts with the greatest: by figures and by age.
     pub fn descending_by_default(self) -> bool {
         let field = self.of();
-        (field.role == Role::Figure && field.is_number()) || field.kind == Kind::Time
+        (field.role == FieldRole::Figure && field.is_number()) || field.kind == Kind::Time
     }
 
     /// Whether sorting uses the sum of a parent's whole subtree.

@@ -369,11 +369,12 @@ impl Page<'_> {
             ("memory", "Memory", "B"),
             ("command", "Command", ""),
         ];
-        let elapsed_ms = ((self.diff.to_us - self.diff.from_us) as f64 / 1000.0).max(1.0);
+        let elapsed_ms = (self.diff.to_us - self.diff.from_us) / 1000;
         let row = |changed: &Changed| {
             let facts = facts(&changed.after, self.diff.to_us);
             let spent_ms = cpu_time_spent_ms(changed);
-            let mean_percent = spent_ms.map(|spent_ms| spent_ms as f64 * 100.0 / elapsed_ms);
+            let mean_percent =
+                spent_ms.and_then(|spent_ms| derived::mean_percent_of_core(spent_ms as f64, elapsed_ms));
             vec![
                 self.name(&changed.after),
                 cells::cell(Column::Pid, &facts, 1.0),

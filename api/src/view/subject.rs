@@ -2,7 +2,7 @@
 
 use fleetps_ingestor::history::{Identity, ProcessLife};
 use fleetps_nats::{
-    model::{Kind, Role, Unit},
+    model::{FieldRole, Kind, Unit},
     snapshot::Process,
 };
 
@@ -69,7 +69,7 @@ pub fn facts(subject: &Subject) -> Vec<(&'static str, Cell)> {
 /// The figures with their labels, as the process was last seen.
 pub fn figures(subject: &Subject) -> Vec<(&'static str, Cell)> {
     let Some(facts) = in_its_snapshot(subject) else { return Vec::new() };
-    let is_figure = |column: &Column| column.of().role == Role::Figure || *column == Column::Age;
+    let is_figure = |column: &Column| column.of().role == FieldRole::Figure || *column == Column::Age;
     let shown = Column::ALL.into_iter().filter(is_figure);
     shown.map(|column| (label(column), figure(column, &facts))).collect()
 }

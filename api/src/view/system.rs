@@ -1,7 +1,10 @@
 //! The facts of one host: what it is, what its disks and network do, what the agent costs; and the line of facts and
 //! figures at the head of every page about it.
 
-use fleetps_nats::{Snapshot, model::derived};
+use fleetps_nats::{
+    Snapshot,
+    model::{derived, rate},
+};
 
 use super::{View, interfaces, mounts, table::Cell};
 use crate::{
@@ -167,9 +170,9 @@ fn agent_cpu(moment: &Moment) -> String {
     let all = display::cpu_time(snapshot.agent.cpu_time_ms);
     let of_this_run = |before: &&Snapshot| before.run_id == snapshot.run_id;
     let since_before = moment.pair.previous().filter(of_this_run).and_then(|before| {
-        let spent_ms = snapshot.agent.cpu_time_ms?.checked_sub(before.agent.cpu_time_ms?)?;
-        let elapsed_ms = snapshot.monotonic_ms.checked_sub(before.monotonic_ms).filter(|ms| *ms > 0)?;
-        Some(spent_ms as f64 * 100.0 / elapsed_ms as f64)
+        let spent_ms = rate::growth(before.agent.cpu_time_ms, snapshot.agent.cpu_time_ms)?;
+        let elapsed_ms = snapshot.monotonic_ms.checked_sub(before.monotonic_ms)?;
+        derived::mean_percent_of_core(spent_ms as f64, i64::try_from(elapsed_ms).ok()?)
     });
     match since_before {
         Some(percent) => format!("{} % of a core, {all} in all", display::percent(Some(percent))),

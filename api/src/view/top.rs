@@ -1,7 +1,7 @@
 //! The table of who used most.
 
 use fleetps_ingestor::history::{Identity, Span, TopBy, TopGroup, TopRow};
-use fleetps_nats::HostName;
+use fleetps_nats::{HostName, model::derived};
 use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
 
@@ -268,8 +268,8 @@ impl TopTable<'_> {
 
     /// Mean CPU use over the span, in percent of one core.
     fn cpu_percent(&self, row: &TopRow) -> Option<f64> {
-        let span_ms = (self.span.to_us - self.span.from_us) as f64 / 1000.0;
-        Some(row.cpu_time_ms? as f64 * 100.0 / span_ms.max(1.0))
+        let span_ms = (self.span.to_us - self.span.from_us) / 1000;
+        derived::mean_percent_of_core(row.cpu_time_ms? as f64, span_ms)
     }
 
     /// The group, as a link to its processes.

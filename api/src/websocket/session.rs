@@ -22,7 +22,7 @@ use super::{
 };
 use crate::{
     auth::{Accounts, ClientInfo, Credential, People, Principal},
-    connections::Kept,
+    connections::KeptConnection,
     refusal::Refusal,
     scoped_fleet::{Look, ScopedFleet},
     sockets::OpenSocket,
@@ -31,7 +31,7 @@ use crate::{
 /// How often the client is asked whether it is there: proxies take a connection for dead after a minute of silence.
 const PING_EVERY: Duration = Duration::from_secs(15);
 /// A client that says nothing for this long after it was asked is gone: two more pings had no answer.
-const PONG_WITHIN: Duration = Duration::from_secs(45);
+const PONG_TIMEOUT: Duration = Duration::from_secs(45);
 /// How often to look whether a session or token has ended by itself: a socket ends within a second. From memory.
 const LOOK_EVERY: Duration = Duration::from_millis(300);
 /// How long a socket without a topic stays.
@@ -41,7 +41,7 @@ const BURST: u32 = 64;
 /// After that one in this time, which is more than a person or program that reads the answers needs. Faster ones wait.
 const PACE: Duration = Duration::from_millis(50);
 /// How long a client may take to answer a close.
-const CLOSED_WITHIN: Duration = Duration::from_millis(300);
+const CLOSE_TIMEOUT: Duration = Duration::from_millis(300);
 
 /// Who opened a socket, and how that is known.
 pub(super) struct Access {
@@ -57,7 +57,7 @@ pub(super) struct Session {
     /// Absent where sign-in is off.
     pub(super) access: Option<Access>,
     /// Its connection; tests have none.
-    pub(super) kept: Option<Kept>,
+    pub(super) kept: Option<KeptConnection>,
     pub(super) socket: OpenSocket,
 }
 
@@ -143,7 +143,7 @@ impl Session {
             wire::close(&mut sink, code, reason).await;
             // What the client has sent meanwhile must be read, or the system discards the close.
             let rest = async { while let Some(Ok(_)) = source.next().await {} };
-            let _ = timeout(CLOSED_WITHIN, rest).await;
+            let _ = timeout(CLOSE_TIMEOUT, rest).await;
         }
     }
 
@@ -209,7 +209,7 @@ impl Session {
                     let has_answered = |asked: Instant| *heard.borrow() >= asked;
                     match asked_at {
                         Some(asked) if has_answered(asked) => asked_at = None,
-                        Some(asked) if asked.elapsed() >= PONG_WITHIN => return End::NoPong,
+                        Some(asked) if asked.elapsed() >= PONG_TIMEOUT => return End::NoPong,
                         _ => {}
                     }
                     if let Err(not_sent) = wire::ping(sink).await {

@@ -33,15 +33,15 @@ const FRAGMENT_BYTES: usize = 16 << 10;
 const MAX_WAITING_BYTES: usize = 256 << 10;
 /// The slowest client takes [`PART_BYTES`] in this time: 9 KB a second, four times as fast as for an answer, because here it
 /// holds a message for as long.
-const PART_WITHIN: Duration = Duration::from_secs(30);
-/// See [`PART_WITHIN`].
+const PART_TIMEOUT: Duration = Duration::from_secs(30);
+/// See [`PART_TIMEOUT`].
 const PART_BYTES: usize = 256 << 10;
 /// The longest for one message, whatever its length: others may wait for its place. The largest, of some 14 MB, is then
 /// taken with 24 KB a second.
-const MESSAGE_WITHIN: Duration = Duration::from_secs(600);
+const MESSAGE_TIMEOUT: Duration = Duration::from_secs(600);
 /// How long a close may take: it says why, and is no reason to keep a client that does not read. With the client's answer it
 /// is less than the second within which rights end.
-const CLOSE_WITHIN: Duration = Duration::from_millis(200);
+const CLOSE_TIMEOUT: Duration = Duration::from_millis(200);
 
 /// Why a message could not be sent.
 #[derive(Debug)]
@@ -72,8 +72,8 @@ pub(super) async fn send(
 ) -> Result<usize, NotSent> {
     let (parts, _place) = message.into_parts();
     let bytes = parts.iter().map(Bytes::len).sum::<usize>();
-    let parts_within = PART_WITHIN * u32::try_from(bytes.div_ceil(PART_BYTES).max(1)).unwrap_or(u32::MAX);
-    let within = parts_within.min(MESSAGE_WITHIN);
+    let parts_within = PART_TIMEOUT * u32::try_from(bytes.div_ceil(PART_BYTES).max(1)).unwrap_or(u32::MAX);
+    let within = parts_within.min(MESSAGE_TIMEOUT);
     let sending = async {
         if bytes <= FRAGMENT_BYTES {
             let whole = Bytes::from(parts.concat());
@@ -111,7 +111,7 @@ fn fragments(data: Bytes) -> impl Iterator<Item = Bytes> {
 /// # Errors
 /// When it does not take that, or is gone.
 pub(super) async fn ping(sink: &mut (impl Sink<Message, Error = Error> + Unpin)) -> Result<(), NotSent> {
-    match timeout(PART_WITHIN, sink.send(Message::Ping(Bytes::new()))).await {
+    match timeout(PART_TIMEOUT, sink.send(Message::Ping(Bytes::new()))).await {
         Ok(Ok(())) => Ok(()),
         Ok(Err(_)) => Err(NotSent::Broken),
         Err(_) => Err(NotSent::TooSlow),
@@ -125,7 +125,7 @@ pub(super) async fn close(
     reason: &'static str,
 ) {
     let frame = CloseFrame { code: CloseCode::from(code), reason: reason.into() };
-    let _ = timeout(CLOSE_WITHIN, sink.send(Message::Close(Some(frame)))).await;
+    let _ = timeout(CLOSE_TIMEOUT, sink.send(Message::Close(Some(frame)))).await;
 }
 
 /// The code and the reason of a close after a message that cannot be read; `None` where the client is gone.

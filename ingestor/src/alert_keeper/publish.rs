@@ -16,7 +16,7 @@ use super::{AlertKeeper, Failure, checkpoint};
 use crate::{alerts::Transition, status::Progress};
 
 /// How long stopping waits for a broker that does not take a change; it is decided again at the next start.
-const LAST_PATIENCE: Duration = Duration::from_secs(2);
+const LAST_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// What evaluation hands over, in its order.
 pub(super) enum Outgoing {
@@ -87,7 +87,7 @@ impl Publisher {
             self.progress.set_alerts(|status| status.error = Some(error));
             let waiting = tokio::time::sleep(reconnect_delay(failures));
             if self.cancel.run_until_cancelled(waiting).await.is_none() {
-                let last = tokio::time::timeout(LAST_PATIENCE, self.append(transition)).await;
+                let last = tokio::time::timeout(LAST_TIMEOUT, self.append(transition)).await;
                 return matches!(last, Ok(Ok(Appended::Published | Appended::Known)));
             }
             failures += 1;

@@ -11,8 +11,8 @@ use fleetps_nats::{HostName, Snapshot, model::SnapshotPair, own_figures::OwnFigu
 
 use super::{
     alert::{Alert, AlertChange, Change},
+    evaluated_host::{EvaluatedHost, Instances},
     instance::Instance,
-    known_host::{Instances, KnownHost},
     learned::Lessons,
     measure::Key,
     measured::{Measured, Values},
@@ -42,7 +42,7 @@ pub struct Evaluator {
     needs: Needs,
     lessons: Lessons,
     groups: HostGroups,
-    hosts: HashMap<HostName, KnownHost>,
+    hosts: HashMap<HostName, EvaluatedHost>,
     /// Instances that are remembered of each rule, by its id.
     counts: HashMap<String, Count>,
     /// The second of the stream's time in which silent hosts were looked for last.
@@ -145,7 +145,7 @@ impl Evaluator {
             self.hosts.insert(host.clone(), later);
             return self.tick(place, clock);
         }
-        let mut now = KnownHost::of(snapshot, place.stored_at_us, self.needs);
+        let mut now = EvaluatedHost::of(snapshot, place.stored_at_us, self.needs);
         let mut before = before.unwrap_or_default();
         let since_ms = before.observed_ms(&now);
         // Over a gap nothing but kills is measured, so that a restart needs to read no further back than a silence is long.
@@ -195,7 +195,7 @@ impl Evaluator {
         let asks = |rule: &&Arc<Rule>| matches!(rule.measure, Measure::Own(_)) && rule.is_for(groups);
         let rules: Vec<Arc<Rule>> = self.rules.iter().filter(asks).cloned().collect();
         let stored_ms = place.stored_at_us.div_euclid(1000);
-        let known = self.hosts.entry(told.host.clone()).or_insert_with(|| KnownHost::heard_at(stored_ms));
+        let known = self.hosts.entry(told.host.clone()).or_insert_with(|| EvaluatedHost::heard_at(stored_ms));
         let mut changes = known.end_parts_away(&rules, (&told.host, place), &mut self.counts);
         let since_ms = known.hear_part(told, stored_ms);
         let note = |rule: &Arc<Rule>| {
@@ -213,7 +213,7 @@ impl Evaluator {
             return Vec::new();
         }
         let mut changes = Vec::new();
-        let forgotten = |known: &KnownHost| now_ms.saturating_sub(known.stored_ms) > FORGET_AFTER_MS;
+        let forgotten = |known: &EvaluatedHost| now_ms.saturating_sub(known.stored_ms) > FORGET_AFTER_MS;
         let mut gone: Vec<HostName> =
             self.hosts.iter().filter(|(_, known)| forgotten(known)).map(|(host, _)| host.clone()).collect();
         gone.sort();
@@ -278,7 +278,7 @@ impl Evaluator {
             Key::Process { pid, start, .. } => Some((pid, start)),
             _ => None,
         };
-        let large = self.hosts.get(host).into_iter().flat_map(KnownHost::large_processes);
+        let large = self.hosts.get(host).into_iter().flat_map(EvaluatedHost::large_processes);
         self.keys_of(host).into_iter().filter_map(process).chain(large).collect()
     }
 
@@ -292,7 +292,8 @@ impl Evaluator {
 
     /// Goes on with an alert of which only the last change is known, which was decided at `decided_ms` by the broker's clock.
     pub fn resume(&mut self, alert: &Alert, decided_ms: i64) {
-        let known = self.hosts.entry(alert.host.clone()).or_insert_with(|| KnownHost::heard_at(decided_ms));
+        let known =
+            self.hosts.entry(alert.host.clone()).or_insert_with(|| EvaluatedHost::heard_at(decided_ms));
         known.stored_ms = known.stored_ms.max(decided_ms);
         let instance = Instance::raised_at((alert.raised_at_us, alert.raised_by));
         let instances = known.instances.entry(alert.rule.clone()).or_default();
@@ -340,7 +341,7 @@ fn evaluate(
     (rules, plan): (&[Arc<Rule>], &Plan),
     groups: Option<&BTreeSet<String>>,
     moment: &Moment<'_>,
-    now: &mut KnownHost,
+    now: &mut EvaluatedHost,
     counts: &mut HashMap<String, Count>,
 ) -> Vec<AlertChange> {
     let mut changes = Vec::new();

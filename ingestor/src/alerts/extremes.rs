@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use super::{
     measure::{Key, host_value},
     measured::ValueOf,
-    rule::HostFigure,
+    rule::HostMeasure,
 };
 
 /// What a value is the mean of, in µs: five minutes.
@@ -69,7 +69,7 @@ impl Extremes {
     pub(super) fn note(&mut self, pair: &SnapshotPair, since_ms: Option<u64>) {
         let bin = pair.latest().captured_at_us.div_euclid(BIN_US);
         for (word, least_range) in FIGURES {
-            let value = HostFigure::find(word).and_then(|figure| host_value(pair, figure));
+            let value = HostMeasure::find(word).and_then(|figure| host_value(pair, figure));
             if let Some(series) = self.0.get_mut(word) {
                 series.note(bin, (value, since_ms.unwrap_or_default()), least_range);
             } else if value.is_some() {

@@ -2,15 +2,15 @@
 
 use super::{
     alert::{Alert, AlertChange, Change},
+    evaluated_host::EvaluatedHost,
     instance::Observation,
-    known_host::KnownHost,
     measure::Key,
     room::{Count, Room},
     rule::Rule,
 };
 use crate::events::{Event, EventKind, MessagePlace};
 
-impl KnownHost {
+impl EvaluatedHost {
     /// What `rule` says of an event by the message at `place`: of a restart loop that began or ended.
     pub(super) fn note_loop(
         &mut self,

@@ -9,7 +9,7 @@ use fleetps_nats::{
 };
 use serde::{Deserialize, Serialize};
 
-use super::rule::{HostFigure, Over};
+use super::rule::{HostMeasure, Over};
 
 /// Processes named as those that make a value what it is.
 const CULPRITS: usize = 5;
@@ -97,25 +97,25 @@ pub(crate) fn largest(mut parts: Vec<Culprit>) -> Vec<Culprit> {
 }
 
 /// The value of a figure of the machine; `None` where it is not known.
-pub(super) fn host_value(pair: &SnapshotPair, figure: HostFigure) -> Option<f64> {
+pub(super) fn host_value(pair: &SnapshotPair, figure: HostMeasure) -> Option<f64> {
     let Snapshot { host, .. } = pair.latest();
     match figure {
-        HostFigure::MemoryPercent => {
+        HostMeasure::MemoryPercent => {
             derived::memory_percent(host.memory_used_bytes, derived::memory_total_bytes(pair.latest()))
         }
-        HostFigure::SwapPercent => derived::memory_percent(host.swap_used_bytes, host.swap_total_bytes),
-        HostFigure::ClockOffset => {
+        HostMeasure::SwapPercent => derived::memory_percent(host.swap_used_bytes, host.swap_total_bytes),
+        HostMeasure::ClockOffset => {
             let offset_us = pair.latest().clock_offset_us?;
             Some(offset_us.unsigned_abs() as f64 / 1e6)
         }
-        HostFigure::DroppedSnapshots => {
+        HostMeasure::DroppedSnapshots => {
             let (latest, before, elapsed_ms) = (pair.latest(), pair.previous()?, pair.elapsed_ms()?);
             let is_same_run = before.run_id == latest.run_id;
             let dropped = |snapshot: &Snapshot| is_same_run.then_some(snapshot.agent.dropped_snapshots);
             rate::of_counter(dropped(before), dropped(latest), elapsed_ms)
         }
-        HostFigure::Level(place) => host.value(place).number(),
-        HostFigure::Rate(place) => {
+        HostMeasure::Level(place) => host.value(place).number(),
+        HostMeasure::Rate(place) => {
             let counter = |host: &HostSample| {
                 debug_assert!(place < HOST.len());
                 u64::try_from(host.value(place).integer()?).ok()

@@ -14,11 +14,11 @@
 
 mod alert;
 mod built_in;
+mod evaluated_host;
 mod evaluator;
 mod extremes;
 mod growth;
 mod instance;
-mod known_host;
 mod learned;
 mod loops;
 mod measure;
@@ -32,6 +32,7 @@ mod room;
 mod rule;
 mod saved;
 mod sentence;
+mod sentence_terms;
 mod state;
 mod transition;
 
@@ -45,7 +46,7 @@ pub(crate) use measured::{Total, ValueOf, Values};
 pub(crate) use memories::LARGE_BYTES;
 pub(crate) use plan::Planned;
 pub(crate) use presence::name_of;
-pub use rule::{HostFigure, Lasting, Measure, Over, Rule, Severity, Threshold};
+pub use rule::{HostMeasure, Lasting, Measure, Over, Rule, Severity, Threshold};
 pub use saved::{ALERT_RULES, BadRule, MAX_RULES, RuleEntry, SavedRule, open_rules, rules_in_force};
 pub use sentence::{SentenceError, without_filter};
 pub use state::EvaluatorState;

@@ -4,8 +4,8 @@ use fleetps_nats::{HostName, Snapshot, snapshot::FilesystemSample};
 
 use super::{
     alert::{Alert, AlertChange, Change},
+    evaluated_host::Instances,
     instance::{Instance, Observation},
-    known_host::Instances,
     learned::Learned,
     measure::Key,
     measured::{ValueOf, Values},

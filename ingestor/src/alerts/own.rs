@@ -10,8 +10,8 @@ use fleetps_nats::{
 use super::{
     MAX_INSTANCES_OF_HOST,
     alert::{Alert, AlertChange, Change},
+    evaluated_host::EvaluatedHost,
     instance::Observation,
-    known_host::KnownHost,
     measure::Key,
     room::Count,
     rule::{Measure, Rule},
@@ -23,7 +23,7 @@ const GAP_AFTER_TIMES: u64 = 4;
 /// A part that told nothing for so long is no more, in ms: a day, which a server may be down for repair.
 const AWAY_AFTER_MS: i64 = 24 * 3_600_000;
 
-impl KnownHost {
+impl EvaluatedHost {
     /// Takes note that a part has told at `stored_ms`; the time since it did before, in ms, unless it was away meanwhile.
     pub(super) fn hear_part(&mut self, told: &OwnFigures, stored_ms: i64) -> Option<u64> {
         if self.has_no_agent() {

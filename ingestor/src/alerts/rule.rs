@@ -56,7 +56,7 @@ pub enum Severity {
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Measure {
     /// A figure of the machine, as its agent measures it.
-    Host(HostFigure),
+    Host(HostMeasure),
     /// A number of processes: of a single one, or summed.
     Process(Figure),
     /// How many processes there are.
@@ -81,7 +81,7 @@ pub enum Measure {
 
 /// A number of the machine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum HostFigure {
+pub enum HostMeasure {
     /// Memory in use, in percent of what is installed.
     MemoryPercent,
     /// Swap space in use, in percent of what there is.
@@ -205,7 +205,7 @@ impl Over {
     }
 }
 
-impl HostFigure {
+impl HostMeasure {
     /// The figure that people call `word`: `memory` and `swap` in percent, and every figure of the model by the name of its
     /// column, counters with `/s` behind it.
     pub fn find(word: &str) -> Option<Self> {
@@ -296,8 +296,8 @@ impl Measure {
     /// Whether its values are percentages of a whole, and so 100 at most.
     pub(super) fn is_share(self) -> bool {
         match self {
-            Self::Host(HostFigure::Level(place)) => HOST[place].unit == Unit::Percent,
-            Self::Host(HostFigure::MemoryPercent | HostFigure::SwapPercent) | Self::Disk => true,
+            Self::Host(HostMeasure::Level(place)) => HOST[place].unit == Unit::Percent,
+            Self::Host(HostMeasure::MemoryPercent | HostMeasure::SwapPercent) | Self::Disk => true,
             Self::Own(figure) => figure.unit() == Unit::Percent,
             _ => false,
         }

@@ -1,4 +1,7 @@
-use super::*;
+use fleetps_nats::own_figures::OwnFigure;
+
+use super::{super::rule::HostMeasure, *};
+use crate::filter::Figure;
 
 fn read(sentence: &str) -> Result<Rule, SentenceError> {
     Rule::parse("rule", 1, Severity::Warning, sentence)
@@ -9,7 +12,7 @@ fn figure(word: &str) -> Measure {
 }
 
 fn own(word: &str) -> Measure {
-    Measure::Host(HostFigure::find(word).unwrap())
+    Measure::Host(HostMeasure::find(word).unwrap())
 }
 
 #[test]
@@ -143,7 +146,7 @@ fn every_word_that_is_offered_can_be_measured() {
         let value = if word == "age" { "5m" } else { "1" };
         read(&format!("{word} > {value} over process")).unwrap_or_else(|error| panic!("{word}: {error}"));
     }
-    for word in HostFigure::words() {
+    for word in HostMeasure::words() {
         let rule = read(&format!("{word} > 1")).unwrap_or_else(|error| panic!("{word}: {error}"));
         let Measure::Host(found) = rule.measure else { panic!("{word}") };
         assert_eq!(found.word(), word);

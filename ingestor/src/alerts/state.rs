@@ -9,7 +9,7 @@ use fleetps_nats::HostName;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    known_host::KnownHost,
+    evaluated_host::EvaluatedHost,
     rule::{Rule, Severity},
 };
 
@@ -17,7 +17,7 @@ use super::{
 #[derive(Debug, Serialize, Deserialize)]
 pub struct EvaluatorState<'a> {
     pub(super) rules: Vec<Told>,
-    pub(super) hosts: Cow<'a, HashMap<HostName, KnownHost>>,
+    pub(super) hosts: Cow<'a, HashMap<HostName, EvaluatedHost>>,
     /// The rules of which it was told that they have too many instances.
     pub(super) told: BTreeSet<String>,
 }
@@ -25,7 +25,7 @@ pub struct EvaluatorState<'a> {
 impl EvaluatorState<'_> {
     /// Leaves out what is learned over hours and days: that begins anew.
     pub(crate) fn leave_out_learned(&mut self) {
-        let hosts: HashMap<HostName, KnownHost> =
+        let hosts: HashMap<HostName, EvaluatedHost> =
             self.hosts.iter().map(|(host, known)| (host.clone(), known.without_learned())).collect();
         self.hosts = Cow::Owned(hosts);
     }

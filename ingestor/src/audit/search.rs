@@ -97,7 +97,7 @@ fn ask(
     let mut rows = statement.query(params![from_us, to_us, who, action, host, *limit as u64])?;
     let (mut entries, mut total) = (Vec::new(), 0);
     while let Some(row) = rows.next()? {
-        total = row.get(10)?;
+        total = row.get("total")?;
         entries.extend(entry_of(row)?);
     }
     Ok(AuditAnswer { entries, total, unreadable })

@@ -1,5 +1,5 @@
 -- An entry that the broker has and a segment as well is shown once: both have its hash.
-SELECT {{ COLUMNS }}, count(*) OVER ()::UBIGINT
+SELECT {{ COLUMNS }}, count(*) OVER ()::UBIGINT AS total
 FROM (SELECT DISTINCT ON (hash, sequence) * FROM audit)
 WHERE occurred_at >= make_timestamp($1::BIGINT) AND occurred_at < make_timestamp($2::BIGINT)
     AND ($3::VARCHAR IS NULL OR contains(lower(who), lower($3)))

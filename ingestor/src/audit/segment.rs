@@ -162,14 +162,13 @@ fn append(engine: &Connection, catalog: &str, epoch_s: i64, entries: &[Chained])
     Ok(())
 }
 
-/// The columns of an entry, in this order.
-pub(super) const COLUMNS: &str =
-    "sequence, epoch_us(occurred_at), who, address, action, host, what, outcome, previous_hash, hash";
+/// The columns of an entry.
+pub(super) const COLUMNS: &str = "sequence, epoch_us(occurred_at) AS at_us, who, address, action, host, what, outcome, previous_hash, hash";
 
 /// A row of [`COLUMNS`]; `None` where it has values that fleetps never writes.
 pub(super) fn entry_of(row: &Row<'_>) -> duckdb::Result<Option<Chained>> {
-    let (address, host): (Option<String>, Option<String>) = (row.get(3)?, row.get(5)?);
-    let outcome: String = row.get(7)?;
+    let (address, host): (Option<String>, Option<String>) = (row.get("address")?, row.get("host")?);
+    let outcome: String = row.get("outcome")?;
     let parsed = || {
         let from = address.map(|address| address.parse()).transpose().ok()?;
         let host = host.map(|host| host.parse()).transpose().ok()?;
@@ -177,15 +176,20 @@ pub(super) fn entry_of(row: &Row<'_>) -> duckdb::Result<Option<Chained>> {
     };
     let Some((from, host, outcome)) = parsed() else { return Ok(None) };
     let entry = AuditEntry {
-        at_us: row.get(1)?,
-        who: row.get(2)?,
+        at_us: row.get("at_us")?,
+        who: row.get("who")?,
         from,
-        action: row.get(4)?,
+        action: row.get("action")?,
         host,
-        what: row.get(6)?,
+        what: row.get("what")?,
         outcome,
     };
-    Ok(Some(Chained { sequence: row.get(0)?, previous: row.get(8)?, hash: row.get(9)?, entry }))
+    Ok(Some(Chained {
+        sequence: row.get("sequence")?,
+        previous: row.get("previous_hash")?,
+        hash: row.get("hash")?,
+        entry,
+    }))
 }
 
 /// The last entry in a segment.
@@ -195,5 +199,6 @@ pub(crate) fn last_link(folder: &Path, name: &AuditName) -> Result<Link, AuditFi
     attach(&engine, folder, name).map_err(|fault| AuditFileError::unreadable(name, fault))?;
     let alias = quote_identifier(&name.alias());
     let sql = format!("SELECT sequence, hash FROM {alias}.audit ORDER BY sequence DESC LIMIT 1");
-    engine.query_row(&sql, [], |row| Ok(Link { sequence: row.get(0)?, hash: row.get(1)? })).map_err(&failed)
+    let link = |row: &Row<'_>| Ok(Link { sequence: row.get("sequence")?, hash: row.get("hash")? });
+    engine.query_row(&sql, [], link).map_err(&failed)
 }

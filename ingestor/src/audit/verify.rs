@@ -149,7 +149,8 @@ fn read(folder: &Path, name: &AuditName) -> Result<Vec<Row>, Fault> {
     attach(&engine, folder, name)?;
     let sql = format!("SELECT {COLUMNS} FROM {}.audit ORDER BY sequence", quote_identifier(&name.alias()));
     let mut statement = engine.prepare(&sql).map_err(of_duckdb)?;
-    let rows = statement.query_map([], |row| Ok((row.get(0)?, entry_of(row)?))).map_err(of_duckdb)?;
+    let rows =
+        statement.query_map([], |row| Ok((row.get("sequence")?, entry_of(row)?))).map_err(of_duckdb)?;
     rows.collect::<duckdb::Result<_>>().map_err(of_duckdb)
 }
 

@@ -32,7 +32,7 @@ use crate::{
 };
 
 /// The last seal of the program's run must be done within this.
-const LAST_SEAL_PATIENCE: Duration = Duration::from_secs(5);
+const LAST_SEAL_TIMEOUT: Duration = Duration::from_secs(5);
 /// A merge that failed is tried again this much later; others go on meanwhile.
 const MERGE_RETRY: Duration = Duration::from_secs(15 * 60);
 
@@ -66,7 +66,7 @@ pub(crate) async fn keep(
             _ = ticks.tick() => keeper.step().await,
         }
     }
-    let _ = tokio::time::timeout(LAST_SEAL_PATIENCE, keeper.step()).await;
+    let _ = tokio::time::timeout(LAST_SEAL_TIMEOUT, keeper.step()).await;
 }
 
 struct Keeper {

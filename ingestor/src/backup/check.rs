@@ -51,7 +51,10 @@ fn read_history(folder: &Path) -> Result<(), BackupError> {
     let database = open.database().map_err(|error| damaged(folder, &error_chain(&error)))?;
     let sql = "SELECT database_name, table_name FROM duckdb_tables() WHERE NOT internal";
     let tables = || -> duckdb::Result<Vec<(String, String)>> {
-        database.prepare(sql)?.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?.collect()
+        database
+            .prepare(sql)?
+            .query_map([], |row| Ok((row.get("database_name")?, row.get("table_name")?)))?
+            .collect()
     };
     for (catalog, table) in tables().map_err(|error| unreadable(folder, &error))? {
         // Not count: DuckDB knows that a hash is never NULL, and would read nothing.

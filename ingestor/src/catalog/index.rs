@@ -75,10 +75,13 @@ pub(crate) struct HostRange {
 
 fn load_events(connection: &Connection, name: &SegmentName) -> duckdb::Result<Option<EventRange>> {
     let event = relation(Rows::Of("event"), [name]);
-    let sql = format!("SELECT epoch_us(min(occurred_at)), epoch_us(max(occurred_at)), count(*) FROM {event}");
+    let sql = format!(
+        "SELECT epoch_us(min(occurred_at)) AS first_us, epoch_us(max(occurred_at)) AS last_us, \
+         count(*) AS events FROM {event}"
+    );
     connection.query_row(&sql, [], |row| {
-        let (first_us, last_us): (Option<i64>, Option<i64>) = (row.get(0)?, row.get(1)?);
-        let count = row.get(2)?;
+        let (first_us, last_us): (Option<i64>, Option<i64>) = (row.get("first_us")?, row.get("last_us")?);
+        let count = row.get("events")?;
         Ok(first_us.zip(last_us).map(|(first_us, last_us)| EventRange { first_us, last_us, count }))
     })
 }
@@ -112,9 +115,12 @@ impl SegmentIndex {
             let host_sample = &relation(Rows::Of("host_sample"), [&name]);
             let mut statement = connection.prepare(&render(&IndexSql { host_sample, which }))?;
             let rows = statement.query_map([], |row| {
-                let range =
-                    HostRange { first_us: row.get(1)?, last_us: row.get(2)?, interval_ms: row.get(3)? };
-                Ok((row.get::<_, String>(0)?, range))
+                let range = HostRange {
+                    first_us: row.get("first_us")?,
+                    last_us: row.get("last_us")?,
+                    interval_ms: row.get("last_interval_ms")?,
+                };
+                Ok((row.get::<_, String>("host")?, range))
             })?;
             // Always a host's name, unless another program wrote the file.
             let of_host = |(host, range): (String, HostRange)| Some((host.parse().ok()?, range));

@@ -15,6 +15,7 @@ mod script;
 mod segment_catalog;
 mod selection;
 mod state;
+mod table_columns;
 mod templates;
 mod unreadable;
 mod views;

@@ -19,17 +19,17 @@ pub(super) struct Chunk {
 
 /// How many rows each host has, and each process of a host. Sums too, because a process that lived for less than a minute
 /// may have nothing else.
-const ROWS_OF_HOSTS: &str = "SELECT host, count(*)
+const ROWS_OF_HOSTS: &str = "SELECT host, count(*) AS rows
     FROM (SELECT host FROM source_span UNION ALL SELECT host FROM all_rows_of_process_hour)
     GROUP BY host ORDER BY host";
-const ROWS_OF_PROCESSES: &str = "SELECT pid, count(*)
+const ROWS_OF_PROCESSES: &str = "SELECT pid, count(*) AS rows
     FROM (SELECT host, pid FROM source_span UNION ALL SELECT host, pid FROM all_rows_of_process_hour)
     WHERE host = ? GROUP BY pid ORDER BY pid";
 
 /// The chunks of everything in the views `source_span` and `all_rows_of_process_hour`, in order.
 pub(super) fn chunks(engine: &Connection) -> duckdb::Result<Vec<Chunk>> {
     let mut hosts = engine.prepare(ROWS_OF_HOSTS)?;
-    let hosts = hosts.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?;
+    let hosts = hosts.query_map([], |row| Ok((row.get("host")?, row.get("rows")?)))?;
     let mut chunks = Vec::new();
     for (first_host, last_host, rows) in ranges(&hosts.collect::<duckdb::Result<Vec<(String, u64)>>>()?) {
         if rows <= MAX_CHUNK_ROWS {
@@ -38,7 +38,7 @@ pub(super) fn chunks(engine: &Connection) -> duckdb::Result<Vec<Chunk>> {
         }
         // More than a chunk, so one host alone.
         let mut pids = engine.prepare(ROWS_OF_PROCESSES)?;
-        let pids = pids.query_map(params![first_host], |row| Ok((row.get(0)?, row.get(1)?)))?;
+        let pids = pids.query_map(params![first_host], |row| Ok((row.get("pid")?, row.get("rows")?)))?;
         for (first_pid, last_pid, _) in ranges(&pids.collect::<duckdb::Result<Vec<(u32, u64)>>>()?) {
             chunks.push(Chunk {
                 first_host: first_host.clone(),

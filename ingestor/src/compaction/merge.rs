@@ -22,11 +22,11 @@ use super::{
 };
 use crate::{
     catalog::{Rows, attach_sql, relation},
-    events::StreamClock,
     segment::{
         FileError, Level, SegmentName, Shard, TEMPORARY_EXTENSION, begin_file, finish_file, open_engine,
         publish_segment, quote_text,
     },
+    stored_events::last_clock,
     template::render,
 };
 
@@ -214,7 +214,7 @@ fn write(
     interrupt.watch(Some(engine.interrupt_handle()));
     let sources: Vec<SegmentName> = plan.sources.iter().map(|source| source.name).collect();
     engine.execute_batch(&attach_sql(folder, &sources))?;
-    let kept = Kept::of(trim, plan.divides().then_some(name.shard));
+    let kept = KeptRows::of(trim, plan.divides().then_some(name.shard));
     kept.restrict(&engine, &sources, hosts)?;
     engine.execute_batch(JOINS_AS_WRITTEN)?;
     begin_file(&engine, &temporary(folder, name), CATALOG, plan.expected_rows())?;
@@ -241,14 +241,6 @@ fn write(
     })
 }
 
-/// The time of the stream after the last message of `sources`, which are in its order.
-fn last_clock(engine: &Connection, sources: &[SegmentName]) -> duckdb::Result<StreamClock> {
-    let Some(last) = sources.last() else { return Ok(StreamClock::default()) };
-    let segment = relation(Rows::Of("segment"), [last]);
-    let sql = format!("SELECT epoch_ms(last_stored_at), epoch_ms(silence_from) FROM {segment}");
-    engine.query_row(&sql, [], |row| Ok(StreamClock { now_ms: row.get(0)?, counted_from_ms: row.get(1)? }))
-}
-
 /// The hosts in the fresh sources of a plan. A process or a sum there has a snapshot.
 fn hosts(folder: &Path, plan: &Plan) -> duckdb::Result<Vec<String>> {
     let engine = open_engine(MEMORY_MIB, 1, None)?;
@@ -269,7 +261,7 @@ fn without_hosts(trim: Option<&Trim>) -> String {
 }
 
 /// Which rows of its sources become a segment.
-struct Kept {
+struct KeptRows {
     /// The shard, where the sources are divided.
     shard: Option<Shard>,
     /// The condition of their hosts.
@@ -287,7 +279,7 @@ const TABLES_OF_HOSTS: [&str; 7] = [
     "process_hour",
 ];
 
-impl Kept {
+impl KeptRows {
     fn of(trim: Option<&Trim>, shard: Option<Shard>) -> Self {
         let of_hosts = match shard {
             Some(_) => "host IN (FROM shard_host)".to_owned(),

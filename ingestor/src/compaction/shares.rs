@@ -259,7 +259,8 @@ fn reckon(folder: &Path, segment: &SegmentMeta) -> duckdb::Result<Taken> {
         sample: rows("host_sample"),
     };
     let mut statement = engine.prepare(&render(&sql))?;
-    let found = statement.query_map([], |row| Ok((row.get::<_, String>(0)?, row.get::<_, u64>(1)?)))?;
+    let found =
+        statement.query_map([], |row| Ok((row.get::<_, String>("host")?, row.get::<_, u64>("rows")?)))?;
     let found = found.collect::<duckdb::Result<Vec<_>>>()?;
     let all: u64 = found.iter().map(|(_, rows)| rows).sum();
     let bytes = |rows: u64| (rows as f64 / all.max(1) as f64 * segment.bytes as f64) as u64;

@@ -9,7 +9,7 @@ const CLEAN_AFTER: usize = 10_000;
 
 /// The programs that run somewhere. Most run on every host, so that a process takes some 50 bytes of memory.
 #[derive(Debug, Default)]
-pub struct Interner {
+pub(super) struct Interner {
     programs: HashSet<Arc<EventProgram>>,
     clean_at: usize,
 }

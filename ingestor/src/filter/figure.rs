@@ -1,6 +1,6 @@
 //! The filter language's numbers, for whoever compares them by another rule.
 
-use fleetps_nats::model::{Role, Unit, process::PROCESS};
+use fleetps_nats::model::{FieldRole, Unit, process::PROCESS};
 
 use super::{
     Fields,
@@ -34,7 +34,8 @@ impl Figure {
 
     /// Its place in the model's list of a process's fields, where that is a figure. Numbers that are facts, as `parent`, have none.
     pub(crate) fn own_place(self) -> Option<usize> {
-        let is_figure = |place: &usize| PROCESS.get(*place).is_some_and(|field| field.role == Role::Figure);
+        let is_figure =
+            |place: &usize| PROCESS.get(*place).is_some_and(|field| field.role == FieldRole::Figure);
         self.0.own_place().filter(is_figure)
     }
 

@@ -45,7 +45,7 @@ struct Question {
 }
 
 /// A question that is being answered; its patterns are forgotten when it is dropped.
-pub(super) struct Asked<'a> {
+pub(super) struct QuestionGuard<'a> {
     patterns: &'a AskedPatterns,
     number: u64,
 }
@@ -59,11 +59,11 @@ impl AskedPatterns {
     }
 
     /// Begins a question about `patterns`.
-    pub(super) fn ask(&self, patterns: Vec<Pattern>, deadline: &Deadline) -> Asked<'_> {
+    pub(super) fn ask(&self, patterns: Vec<Pattern>, deadline: &Deadline) -> QuestionGuard<'_> {
         let number = self.0.next.fetch_add(1, Relaxed);
         let question = Question { patterns, deadline: deadline.clone() };
         self.0.by_question.lock().insert(number, Arc::new(question));
-        Asked { patterns: self, number }
+        QuestionGuard { patterns: self, number }
     }
 
     fn question(&self, number: u64) -> Option<Arc<Question>> {
@@ -71,14 +71,14 @@ impl AskedPatterns {
     }
 }
 
-impl Asked<'_> {
+impl QuestionGuard<'_> {
     /// Its number, as the function is given it.
     pub(super) fn number(&self) -> u64 {
         self.number
     }
 }
 
-impl Drop for Asked<'_> {
+impl Drop for QuestionGuard<'_> {
     fn drop(&mut self) {
         self.patterns.0.by_question.lock().remove(&self.number);
     }

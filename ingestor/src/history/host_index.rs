@@ -12,7 +12,7 @@ use std::{
 
 use fleetps_nats::{HostName, model::staleness::silent_after_ms};
 
-use super::{Kept, Span, kept::kept};
+use super::{KeptSince, Span, kept::kept};
 use crate::catalog::{HostNames, HostRange, HostRanges, SegmentIndex};
 
 /// The segments of the history, and which hosts are in them.
@@ -21,7 +21,7 @@ pub(super) struct HostIndex {
     /// In the order of the stream.
     segments: Vec<Arc<SegmentIndex>>,
     hosts: HashMap<Arc<HostName>, Arc<SegmentsOfHost>>,
-    kept: Kept,
+    kept: KeptSince,
 }
 
 /// The segments with anything of a host, in the order of the stream.
@@ -107,7 +107,7 @@ impl HostIndex {
     }
 
     /// Since when the past is kept at which resolution.
-    pub(super) fn kept(&self) -> Kept {
+    pub(super) fn kept(&self) -> KeptSince {
         self.kept
     }
 

@@ -7,7 +7,7 @@ use crate::catalog::SegmentIndex;
 
 /// Since when the past is kept at which resolution; absent where nothing is.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Kept {
+pub struct KeptSince {
     /// Since when there is every sample.
     pub samples_from_us: Option<i64>,
     /// Since when there is at least one sample a minute.
@@ -20,7 +20,7 @@ pub struct Kept {
 
 /// Which segments are finer than others is by the broker's clock, in which they follow each other, independent of the hosts'
 /// clocks. Times are when snapshots were captured: what was filled in later is as old as it is.
-pub(super) fn kept(segments: &[Arc<SegmentIndex>]) -> Kept {
+pub(super) fn kept(segments: &[Arc<SegmentIndex>]) -> KeptSince {
     let mut in_order: Vec<&SegmentIndex> = segments.iter().map(Arc::as_ref).collect();
     in_order.sort_unstable_by_key(|segment| segment.name.first_stored_s);
     let since = |resolution: Resolution| {
@@ -48,7 +48,7 @@ pub(super) fn kept(segments: &[Arc<SegmentIndex>]) -> Kept {
             _ => Some(first_us),
         }
     };
-    Kept {
+    KeptSince {
         samples_from_us: since(Resolution::Samples),
         minutes_from_us: since(Resolution::Minutes),
         hours_from_us: since(Resolution::Hours),

@@ -5,7 +5,7 @@ use duckdb::{Params, Row, params};
 use fleetps_nats::{
     HostName,
     model::{
-        Role,
+        FieldRole,
         process::{PROCESS, TICK_US},
     },
     snapshot::Process,
@@ -172,7 +172,7 @@ impl Lives<'_> {
 /// Absent if the row's host is not a host name, which only another program can have written.
 fn life(row: &Row<'_>) -> duckdb::Result<Option<ProcessLife>> {
     let mut process = Process { state: '?', ..Process::default() };
-    let all = PROCESS.iter().enumerate().filter(|(_, field)| field.role != Role::Figure);
+    let all = PROCESS.iter().enumerate().filter(|(_, field)| field.role != FieldRole::Figure);
     read(row, all, |place, value| process.set(place, value))?;
     let Ok(host) = row.get::<_, String>("host")?.parse::<HostName>() else { return Ok(None) };
     let boot_id: String = row.get("boot_id")?;

@@ -76,7 +76,7 @@ pub use figures::{
 };
 use host_index::HostIndex;
 pub use identity::Identity;
-pub use kept::Kept;
+pub use kept::KeptSince;
 pub use listing::Listing;
 pub use lives::{ProcessLife, SAME_START_US};
 pub use missing::MissingSegment;
@@ -182,10 +182,10 @@ impl History {
     }
 
     /// Since when the past is kept at which resolution.
-    pub fn kept(&self) -> Kept {
+    pub fn kept(&self) -> KeptSince {
         let kept = self.state().index.kept();
         // A host whose clock is ahead has samples of times that are not reached.
-        Kept { last_us: kept.last_us.map(|last_us| last_us.min(fleetps_nats::now_us())), ..kept }
+        KeptSince { last_us: kept.last_us.map(|last_us| last_us.min(fleetps_nats::now_us())), ..kept }
     }
 
     /// When the last snapshot of `host` that is in a segment was captured.

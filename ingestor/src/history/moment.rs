@@ -110,7 +110,8 @@ impl History {
             }
             let sql = render(&BySequenceSql { host_sample: &reading.relation("host_sample", &segments)? });
             let mut statement = reading.connection.prepare(&sql)?;
-            let rows = statement.query_map(params![stream_sequence], |row| Ok((row.get(0)?, row.get(1)?)))?;
+            let rows = statement
+                .query_map(params![stream_sequence], |row| Ok((row.get("host")?, row.get("captured_us")?)))?;
             let found = rows.collect::<Result<Vec<(String, i64)>, _>>()?.pop();
             Ok(found.and_then(|(host, captured_us)| Some((host.parse().ok()?, captured_us))))
         })
@@ -142,7 +143,7 @@ impl History {
             });
             let mut statement = reading.connection.prepare(&sql)?;
             let params = params![host.as_str(), ceil_ms(span.from_us), ceil_ms(span.to_us), limit];
-            let rows = statement.query_map(params, |row| Ok((row.get(0)?, row.get(1)?)))?;
+            let rows = statement.query_map(params, |row| Ok((row.get("captured_us")?, row.get("total")?)))?;
             let rows = rows.collect::<Result<Vec<(i64, u64)>, _>>()?;
             Ok(Listing {
                 total: rows.first().map_or(0, |(_, total)| *total),
@@ -176,8 +177,9 @@ impl History {
                 let mut statement = reading.connection.prepare(&sql)?;
                 let params = params![host.as_str(), ceil_ms(span.from_us), ceil_ms(span.to_us), limit];
                 let snapshot = |row: &duckdb::Row<'_>| {
-                    let stream_sequence = row.get::<_, Option<u64>>(2)?.filter(|_| is_of_stream);
-                    Ok(SealedSnapshot { captured_at_us: row.get(0)?, stream_sequence })
+                    let stream_sequence =
+                        row.get::<_, Option<u64>>("stream_sequence")?.filter(|_| is_of_stream);
+                    Ok(SealedSnapshot { captured_at_us: row.get("captured_us")?, stream_sequence })
                 };
                 found.extend(statement.query_map(params, snapshot)?.collect::<Result<Vec<_>, _>>()?);
             }

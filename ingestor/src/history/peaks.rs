@@ -37,7 +37,7 @@ impl History {
             let sql = render(&PeaksSql { host_sample: &samples });
             let mut statement = reading.connection.prepare(&sql)?;
             let rows = statement.query_map(params![from_ms, to_ms], |row| {
-                Ok((row.get::<_, String>(0)?, row.get(1)?, row.get(2)?))
+                Ok((row.get::<_, String>("host")?, row.get("minute_us")?, row.get("peak_percent")?))
             })?;
             let (mut peaks, mut count) = (Vec::new(), reading.count_rows());
             for row in rows {

@@ -3,10 +3,7 @@
 
 use std::{collections::HashMap, mem::size_of};
 
-use arrow::{
-    array::RecordBatch,
-    datatypes::{Int64Type, UInt32Type},
-};
+use arrow::array::{BooleanArray, Int64Array, RecordBatch, StringArray, UInt32Array};
 use askama::Template;
 use duckdb::{Connection, params};
 use fleetps_nats::HostName;
@@ -14,7 +11,7 @@ use fleetps_nats::HostName;
 use super::{
     boots::Boots,
     cache::{Bytes, SizedCache},
-    columns::{flag, number, text},
+    columns::{flags, numbers, texts, value},
 };
 use crate::{segment::SegmentName, template::render};
 
@@ -78,9 +75,8 @@ impl SampleIndex {
         let (mut boots, mut all) = (Boots::default(), Vec::new());
         for batch in connection.prepare_cached(&sql)?.query_arrow(params![host.as_str()])? {
             all.reserve(batch.num_rows());
-            for row in 0..batch.num_rows() {
-                all.extend(sample_ref(&batch, row, &mut boots));
-            }
+            let columns = SampleColumns::of(&batch)?;
+            all.extend((0..batch.num_rows()).filter_map(|row| columns.sample(row, &mut boots)));
         }
         // Sorted here and not in SQL, which takes longer for nearly sorted rows.
         all.sort_by_key(|sample| sample.captured_us);
@@ -146,13 +142,34 @@ impl Bytes for SampleIndex {
     }
 }
 
-/// One row of `sample_index.sql`; `None` where a column that is always there is not.
-fn sample_ref(batch: &RecordBatch, row: usize, boots: &mut Boots) -> Option<SampleRef> {
-    Some(SampleRef {
-        captured_us: number::<Int64Type>(batch, 0, row)?,
-        monotonic_ms: number::<Int64Type>(batch, 1, row)?,
-        interval_ms: number::<UInt32Type>(batch, 3, row)?,
-        has_table: flag(batch, 4, row)?,
-        boot: boots.number(text(batch, 2, row)?),
-    })
+/// The columns of `sample_index.sql`.
+struct SampleColumns<'a> {
+    captured_us: &'a Int64Array,
+    monotonic_ms: &'a Int64Array,
+    boot_id: &'a StringArray,
+    interval_ms: &'a UInt32Array,
+    has_processes: &'a BooleanArray,
+}
+
+impl<'a> SampleColumns<'a> {
+    fn of(batch: &'a RecordBatch) -> duckdb::Result<Self> {
+        Ok(Self {
+            captured_us: numbers(batch, "captured_us")?,
+            monotonic_ms: numbers(batch, "monotonic_ms")?,
+            boot_id: texts(batch, "boot_id")?,
+            interval_ms: numbers(batch, "interval_ms")?,
+            has_processes: flags(batch, "has_processes")?,
+        })
+    }
+
+    /// The sample in a row; `None` where a value is NULL that never is.
+    fn sample(&self, row: usize, boots: &mut Boots) -> Option<SampleRef> {
+        Some(SampleRef {
+            captured_us: value(self.captured_us, row)?,
+            monotonic_ms: value(self.monotonic_ms, row)?,
+            interval_ms: value(self.interval_ms, row)?,
+            has_table: value(self.has_processes, row)?,
+            boot: boots.number(value(self.boot_id, row)?),
+        })
+    }
 }

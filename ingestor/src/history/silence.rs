@@ -114,7 +114,7 @@ fn of_all(
     let (from_ms, to_ms) = span.bounds_ms();
     let rows = statement
         .query_map(params![known_to_us.map(ceil_ms), spacing.least_ms(), from_ms, to_ms], |row| {
-            Ok((row.get::<_, String>(0)?, row.get(1)?, row.get(2)?))
+            Ok((row.get::<_, String>("host")?, row.get("last_us")?, row.get("back_us")?))
         })?;
     let (mut silences, mut count) = (Vec::new(), reading.count_rows());
     for row in rows {

@@ -1,6 +1,6 @@
 -- Where nothing came from a host for so long that it was silent. $1 is the last moment that is known of any host, $2 the
 -- spacing that is kept; within the span from $3 to $4.
-SELECT host, epoch_us(captured_at), epoch_us(next_at)
+SELECT host, epoch_us(captured_at) AS last_us, epoch_us(next_at) AS back_us
 FROM (
     SELECT host, captured_at, interval_ms,
         lead(captured_at) OVER later AS next_at, lead(interval_ms) OVER later AS next_interval_ms

@@ -71,8 +71,10 @@ fn runs_in(engine: &Connection, folder: &Path, name: &SegmentName) -> Result<Vec
     let read = || -> duckdb::Result<Vec<KnownRun>> {
         let sql = render(&StoredRunsSql { host_sample: &relation(Rows::Of("host_sample"), [name]) });
         let mut statement = engine.prepare(&sql)?;
-        let rows = statement
-            .query_map([], |row| Ok((row.get::<_, String>(0)?, row.get(1)?, row.get(2)?, row.get(3)?)))?;
+        let rows = statement.query_map([], |row| {
+            let host: String = row.get("host")?;
+            Ok((host, row.get("run_id")?, row.get("last_sequence")?, row.get("stored_at_us")?))
+        })?;
         // Always a host's name, unless another program wrote the file.
         let run = |(host, run_id, sequence, stored_at_us): (String, _, _, i64)| {
             let stored_at_us = stored_at_us.saturating_add(REST_OF_MS_US);

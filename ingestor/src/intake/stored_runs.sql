@@ -5,7 +5,7 @@ WITH stored AS (
 ), making_up AS (
     SELECT host FROM stored GROUP BY host HAVING approx_count_distinct(run_id) > 1000
 )
-SELECT host, run_id, max(sequence), epoch_us(max(stored_at))
+SELECT host, run_id, max(sequence) AS last_sequence, epoch_us(max(stored_at)) AS stored_at_us
 FROM stored ANTI JOIN making_up USING (host)
 GROUP BY host, run_id
 UNION ALL

@@ -89,16 +89,16 @@ struct Content {
 impl Content {
     fn read(connection: &Connection, alias: &str) -> duckdb::Result<Self> {
         let sql = format!(
-            "SELECT epoch(stream_created)::BIGINT, first_sequence, last_sequence, \"rows\", schema_version FROM {}.segment",
+            "SELECT epoch(stream_created)::BIGINT AS epoch_s, first_sequence, last_sequence, \"rows\", schema_version FROM {}.segment",
             quote_identifier(alias)
         );
         connection.query_row(&sql, [], |row| {
             Ok(Self {
-                epoch_s: row.get(0)?,
-                first_sequence: row.get(1)?,
-                last_sequence: row.get(2)?,
-                rows: row.get(3)?,
-                schema_version: row.get(4)?,
+                epoch_s: row.get("epoch_s")?,
+                first_sequence: row.get("first_sequence")?,
+                last_sequence: row.get("last_sequence")?,
+                rows: row.get("rows")?,
+                schema_version: row.get("schema_version")?,
             })
         })
     }

@@ -25,7 +25,8 @@ use super::{
     paced::{Pace, PacedSpan},
     process_row::{EarlierRow, ProcessRow},
     programs::Facts,
-    rows::{FilesystemRow, GapRow, InfoRow, InterfaceRow, ProcessKey, RunRow, SegmentRows, SnapshotRow},
+    row::{FilesystemRow, GapRow, InfoRow, InterfaceRow, ProcessKey, RunRow, SnapshotRow},
+    rows::SegmentRows,
     spans::CaptureRow,
     started::{halves, start_us},
 };

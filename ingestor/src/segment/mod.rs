@@ -34,6 +34,7 @@ mod paced;
 mod process_row;
 mod programs;
 mod resolution;
+mod row;
 mod row_counts;
 mod rows;
 mod seal;

@@ -8,16 +8,13 @@ use std::{
     time::Duration,
 };
 
-use fleetps_nats::{
-    HostName, Snapshot,
-    model::Value,
-    snapshot::{FilesystemSample, HostInfo, InterfaceSample, Process},
-};
+use fleetps_nats::{HostName, Snapshot, model::Value, snapshot::Process};
 
 use super::{
     Level, SCHEMA_VERSION, SegmentName, Shard,
     process_row::{EarlierRow, ProcessRow},
     programs::Programs,
+    row::{FilesystemRow, GapRow, InfoRow, InterfaceRow, ProcessKey, RunRow, SnapshotRow},
     strings::Strings,
 };
 use crate::{
@@ -72,69 +69,6 @@ pub struct SegmentRows {
     text_bytes: usize,
     /// The memory of figures beyond that of their rows.
     figure_bytes: usize,
-}
-
-#[derive(Debug)]
-pub(super) struct GapRow {
-    pub(super) first_sequence: u64,
-    pub(super) last_sequence: u64,
-    pub(super) noticed_at_us: i64,
-    pub(super) reason: &'static str,
-}
-
-#[derive(Debug)]
-pub(super) struct InfoRow {
-    pub(super) host: u32,
-    pub(super) captured_at_us: i64,
-    pub(super) os_host_name: String,
-    pub(super) agent_version: String,
-    pub(super) info: HostInfo,
-}
-
-#[derive(Debug)]
-pub(super) struct SnapshotRow {
-    pub(super) host: u32,
-    pub(super) boot: u32,
-    pub(super) stream_sequence: u64,
-    pub(super) stored_at_us: i64,
-    /// Everything else; its lists are empty, they have rows of their own.
-    pub(super) snapshot: Snapshot,
-}
-
-#[derive(Debug)]
-pub(super) struct FilesystemRow {
-    pub(super) host: u32,
-    pub(super) captured_at_us: i64,
-    pub(super) filesystem: FilesystemSample,
-}
-
-#[derive(Debug)]
-pub(super) struct InterfaceRow {
-    pub(super) host: u32,
-    pub(super) captured_at_us: i64,
-    pub(super) interface: InterfaceSample,
-}
-
-/// The identity of a process.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(super) struct ProcessKey {
-    pub(super) host: u32,
-    pub(super) boot: u32,
-    pub(super) pid: u32,
-    pub(super) start: i64,
-}
-
-/// A process, as it was in one or more of its host's snapshots. Between them are none but late ones.
-#[derive(Debug, Clone, PartialEq)]
-pub(super) struct RunRow {
-    pub(super) key: ProcessKey,
-    /// [`ProcessRow::first_program`].
-    pub(super) program: u32,
-    /// In how many snapshots.
-    pub(super) snapshots: u32,
-    pub(super) first_captured_at_us: i64,
-    pub(super) last_captured_at_us: i64,
-    pub(super) figures: StoredFigures,
 }
 
 impl SegmentRows {

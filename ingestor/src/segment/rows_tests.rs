@@ -1,6 +1,6 @@
 //! The collector of rows, on literals.
 
-use fleetps_nats::model::process::PROCESS;
+use fleetps_nats::{model::process::PROCESS, snapshot::FilesystemSample};
 
 use super::*;
 

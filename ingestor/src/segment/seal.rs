@@ -103,12 +103,12 @@ fn append(engine: &Connection, rows: &mut SegmentRows) -> Result<(), Problem> {
     snapshots.sort_by_key(|row| (rank(row.host), row.snapshot.captured_at_us));
     let mut filesystems: Vec<_> = rows.filesystems.iter().collect();
     filesystems.sort_by(|a, b| {
-        let place = |row: &super::rows::FilesystemRow| (rank(row.host), row.captured_at_us);
+        let place = |row: &super::row::FilesystemRow| (rank(row.host), row.captured_at_us);
         place(a).cmp(&place(b)).then_with(|| a.filesystem.mount.cmp(&b.filesystem.mount))
     });
     let mut interfaces: Vec<_> = rows.interfaces.iter().collect();
     interfaces.sort_by(|a, b| {
-        let place = |row: &super::rows::InterfaceRow| (rank(row.host), row.captured_at_us);
+        let place = |row: &super::row::InterfaceRow| (rank(row.host), row.captured_at_us);
         place(a).cmp(&place(b)).then_with(|| a.interface.name.cmp(&b.interface.name))
     });
     let mut processes: Vec<_> = rows.processes.iter().collect();

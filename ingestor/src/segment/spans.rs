@@ -2,10 +2,7 @@
 
 use std::collections::HashMap;
 
-use super::{
-    paced::Pace,
-    rows::{RunRow, SegmentRows},
-};
+use super::{paced::Pace, row::RunRow, rows::SegmentRows};
 
 /// When a host was captured, numbered in the order of hosts and times.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

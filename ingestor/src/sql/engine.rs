@@ -128,7 +128,9 @@ impl Engine {
         // Inside a string nothing of the question can reach beyond it: the text around it is always one statement.
         let question = &quote_text(question);
         let mut describe = self.connection.prepare(&render(&ColumnsSql { question }))?;
-        let column = |row: &duckdb::Row<'_>| Ok(Column { name: row.get(0)?, kind: row.get(1)? });
+        let column = |row: &duckdb::Row<'_>| {
+            Ok(Column { name: row.get("column_name")?, kind: row.get("column_type")? })
+        };
         let columns = describe.query_map([], column)?.collect::<duckdb::Result<_>>()?;
         let (rows, cut) = self.rows(&render(&RowsSql { question, limit: LIMITS.rows + 1 }))?;
         Ok((columns, rows, cut))

@@ -91,7 +91,7 @@ pub(super) fn keep(
 fn since_ms(connection: &Connection, host_sample: &str) -> Result<Option<i64>, EngineError> {
     let sql = render(&SeenSinceSql { host_sample });
     let (since_ms, newest_ms): (Option<i64>, Option<i64>) =
-        connection.query_row(&sql, [], |row| Ok((row.get(0)?, row.get(1)?)))?;
+        connection.query_row(&sql, [], |row| Ok((row.get("since_ms")?, row.get("newest_ms")?)))?;
     if since_ms > newest_ms {
         return Err(EngineError::TooMuch);
     }

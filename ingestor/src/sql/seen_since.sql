@@ -1,6 +1,7 @@
 -- Since when at most {{ MAX_SEEN_ROWS }} rows of processes were captured, to the minute, counted from the newest; NULL where all of them
 -- fit. And the newest minute.
-SELECT epoch_ms(max(minute) FILTER (WHERE rows_since > {{ MAX_SEEN_ROWS }}) + INTERVAL 1 MINUTE), epoch_ms(max(minute))
+SELECT epoch_ms(max(minute) FILTER (WHERE rows_since > {{ MAX_SEEN_ROWS }}) + INTERVAL 1 MINUTE) AS since_ms,
+    epoch_ms(max(minute)) AS newest_ms
 FROM (
     SELECT minute, sum(captured) OVER (ORDER BY minute DESC) AS rows_since
     FROM (

@@ -97,8 +97,8 @@ fn a_host_has_exact_rates_and_its_gaps() {
             metrics.points.iter().map(|point| (point.from_us - BEGIN_US) / MINUTE_US).collect();
         assert_eq!(begins, [1, 2, 8, 9]);
         for point in &metrics.points {
-            assert_eq!((point.samples, point.network_sent_per_s), (6, all_the_same(100.0)));
-            assert_eq!((point.cpu_percent, point.disk_read_per_s), (None, None));
+            assert_eq!((point.samples, point.extent("network_sent_bytes_per_s")), (6, all_the_same(100.0)));
+            assert_eq!((point.extent("cpu_percent"), point.extent("disk_read_bytes_per_s")), (None, None));
         }
         assert_eq!(metrics.gaps, [span(170, 480)]);
         // A span inside the silence has nothing else.

@@ -110,10 +110,10 @@ fn check_host(history: &History, published: &[Published], rng: &mut Rng) {
     assert!(fine.points.len() <= 50 && fine.points.is_sorted_by_key(|point| point.from_us));
     let Some(point) = whole.points.first() else { return assert!(within.is_empty()) };
     let used = within.iter().filter_map(|snapshot| snapshot.host.memory_used_bytes);
-    let extent = point.memory_used_bytes.unwrap();
+    let extent = point.extent("memory_used_bytes").unwrap();
     assert_eq!((Some(extent.min as u64), Some(extent.max as u64)), (used.clone().min(), used.max()));
     let (bytes, seconds) = naive_growth(&snapshots, span);
-    let mean = point.disk_read_per_s.map(|rate| rate.mean);
+    let mean = point.extent("disk_read_bytes_per_s").map(|rate| rate.mean);
     let is_close = mean.map_or(seconds == 0.0, |mean| (mean * seconds - bytes).abs() <= bytes / 1e6);
     assert!(is_close, "{host} {span:?}: {mean:?}/s, not {bytes} in {seconds} s");
 }

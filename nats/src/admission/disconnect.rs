@@ -12,7 +12,7 @@ use crate::HostName;
 /// Where every server says which connections it has.
 const CONNECTIONS: &str = "$SYS.REQ.SERVER.PING.CONNZ";
 /// How long to wait for one more server to answer; each takes about a millisecond.
-const PATIENCE: Duration = Duration::from_millis(300);
+const TIMEOUT: Duration = Duration::from_millis(300);
 /// Connections that one server lists in one answer: the broker's own default.
 const PAGE: usize = 1024;
 /// Connections ended at the same time; each is a question to a server.
@@ -118,7 +118,7 @@ async fn ask(page: usize, system: &Client, host: &HostName) -> Result<Answers, a
 impl Answers {
     /// The next answer; `None` when all servers have answered.
     async fn next(&mut self) -> Result<Option<Listed>, async_nats::Error> {
-        let Ok(Some(message)) = tokio::time::timeout(PATIENCE, self.0.next()).await else { return Ok(None) };
+        let Ok(Some(message)) = tokio::time::timeout(TIMEOUT, self.0.next()).await else { return Ok(None) };
         let Answer { server, data } = serde_json::from_slice(&message.payload)?;
         let (total, connections) = data.map(|data| (data.total, data.connections)).unwrap_or_default();
         let connections = connections.into_iter().map(|connection| connection.cid).collect();

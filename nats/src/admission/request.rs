@@ -11,11 +11,11 @@ use crate::{HostName, host::MAX_HOST_BYTES};
 /// differently.
 #[derive(Debug, Deserialize)]
 pub(super) struct Question {
-    nats: Asked,
+    nats: AuthRequest,
 }
 
 #[derive(Debug, Deserialize)]
-struct Asked {
+struct AuthRequest {
     server_id: Server,
     /// A key that the broker made for this connection; the answer must name it.
     user_nkey: String,
@@ -90,7 +90,7 @@ impl Question {
     /// The host and key of the client, if it signed the broker's challenge with that key. The broker does not verify
     /// the signature of a key that it does not know.
     pub(super) fn claimant(&self) -> Result<Credentials, Denial> {
-        let Asked { client_info, connect_opts, .. } = &self.nats;
+        let AuthRequest { client_info, connect_opts, .. } = &self.nats;
         let key = KeyPair::from_public_key(&connect_opts.nkey).map_err(|_| Denial::NoKey)?;
         if key.key_pair_type() != KeyPairType::User || client_info.nonce.is_empty() {
             return Err(Denial::NoKey);

@@ -17,7 +17,7 @@ use crate::{
 use boot_times::BootTimes;
 use rate_limit::RateLimits;
 
-pub use rate_limit::{Allowance, Inside, RING_WORTH_BYTES, Rate, worth_bytes};
+pub use rate_limit::{Allowance, Inside, RING_WORTH_BYTES, RateLimit, worth_bytes};
 
 /// The longest part of a bad subject that is reported.
 const MAX_SUBJECT_CHARACTERS: usize = 100;

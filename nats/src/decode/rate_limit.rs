@@ -33,19 +33,19 @@ const MAX_HOSTS: usize = 100_000;
 /// The allowances of all hosts.
 #[derive(Debug)]
 pub(super) struct RateLimits {
-    rate: Rate,
+    rate: RateLimit,
     hosts: HashMap<HostName, Allowance>,
     rest: Allowance,
 }
 
 /// How fast an allowance refills, and how much it holds.
 #[derive(Debug, Clone, Copy)]
-pub struct Rate {
+pub struct RateLimit {
     bytes_per_us: f64,
     full_bytes: f64,
 }
 
-impl Rate {
+impl RateLimit {
     /// What readers of the stream let each host send: `bytes_per_s` over a longer time, and 64 times as much at once.
     pub fn of_readers(bytes_per_s: u64) -> Self {
         Self { bytes_per_us: bytes_per_s as f64 / 1e6, full_bytes: bytes_per_s as f64 * FULL_S }
@@ -102,7 +102,7 @@ pub struct Allowance {
 impl RateLimits {
     /// Limits that fill by `bytes_per_s`.
     pub(super) fn new(bytes_per_s: u64) -> Self {
-        let rate = Rate::of_readers(bytes_per_s);
+        let rate = RateLimit::of_readers(bytes_per_s);
         Self { rate, hosts: HashMap::new(), rest: rate.full(0) }
     }
 
@@ -142,7 +142,7 @@ impl RateLimits {
 impl Allowance {
     /// Pays for a message of `bytes` that is to be decoded at `now_us`, and returns its cost in bytes; `None` where too
     /// little is left.
-    pub fn take(&mut self, rate: &Rate, bytes: usize, now_us: i64) -> Option<f64> {
+    pub fn take(&mut self, rate: &RateLimit, bytes: usize, now_us: i64) -> Option<f64> {
         self.fill(rate, now_us);
         let cost = (bytes + MESSAGE_BYTES) as f64;
         let is_allowed = self.left_bytes >= cost;
@@ -162,7 +162,7 @@ impl Allowance {
     }
 
     /// Follows the clock both ways: a step back adds nothing, and time counts on from there.
-    fn fill(&mut self, rate: &Rate, now_us: i64) {
+    fn fill(&mut self, rate: &RateLimit, now_us: i64) {
         let passed_us = now_us.saturating_sub(self.at_us).max(0);
         self.left_bytes = (self.left_bytes + passed_us as f64 * rate.bytes_per_us).min(rate.full_bytes);
         self.at_us = now_us;
@@ -234,7 +234,7 @@ mod tests {
 
     #[test]
     fn the_costs_that_are_named_are_those_that_are_paid() {
-        let rate = Rate::of_senders(1 << 20);
+        let rate = RateLimit::of_senders(1 << 20);
         let mut allowance = rate.full(0);
         let full_bytes = allowance.left_bytes;
         let inside = Inside { processes: 100, bytes: 9000 };

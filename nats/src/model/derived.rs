@@ -57,10 +57,20 @@ pub fn percent_of_core(cpu_ms_per_s: f64) -> f64 {
     cpu_ms_per_s / 10.0
 }
 
+/// CPU time over a time, both in ms, in percent of one core; `None` where no time passed.
+pub fn mean_percent_of_core(cpu_ms: f64, elapsed_ms: i64) -> Option<f64> {
+    rate::per_second(cpu_ms, elapsed_ms).map(percent_of_core)
+}
+
+/// [`mean_percent_of_core`] in SQL, given expressions for both arguments: a DOUBLE, or NULL.
+pub fn sql_mean_percent_of_core(cpu_ms: &str, elapsed_ms: &str) -> String {
+    format!("({}) / 10", rate::sql_per_second(cpu_ms, elapsed_ms))
+}
+
 /// What the ended children of a process used, in percent of one core over `elapsed_ms`, the time since the snapshot before;
 /// `None` where it is unknown or no time passed.
 pub fn ended_children_percent(process: &Process, elapsed_ms: i64) -> Option<f64> {
-    rate::per_second(process.ended_children_cpu_ms? as f64, elapsed_ms).map(percent_of_core)
+    mean_percent_of_core(process.ended_children_cpu_ms? as f64, elapsed_ms)
 }
 
 /// [`memory_percent`] in SQL, given expressions for both arguments: a DOUBLE, or NULL.

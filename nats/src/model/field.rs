@@ -6,7 +6,7 @@ pub struct Field {
     /// Its name on the wire and in Rust, with the unit last.
     pub name: &'static str,
     /// How it is kept: with the identity, once for every change, or in every sample.
-    pub role: Role,
+    pub role: FieldRole,
     /// The meaning of its value.
     pub kind: Kind,
     /// The unit of a number.
@@ -29,11 +29,13 @@ pub struct Field {
     pub is_on_request: bool,
     /// A counter's growth per second, where people are shown that.
     pub rate: Option<Rate>,
+    /// Whether answers about a host over a span have it: a level as it is, a counter as its rate.
+    pub is_over_time: bool,
 }
 
 /// How a field is kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Role {
+pub enum FieldRole {
     /// Part of what a record is found by.
     Identity,
     /// Changes rarely: stored once, and again when it changes.
@@ -137,7 +139,7 @@ pub struct Rate {
 const FIRST_SCHEMA: u32 = 1;
 
 impl Field {
-    const fn new(role: Role, kind: Kind, unit: Unit, sql_type: &'static str) -> Self {
+    const fn new(role: FieldRole, kind: Kind, unit: Unit, sql_type: &'static str) -> Self {
         Self {
             name: "",
             role,
@@ -152,42 +154,43 @@ impl Field {
             heading: None,
             is_on_request: false,
             rate: None,
+            is_over_time: false,
         }
     }
 
     /// A text that rarely changes.
     pub const fn text() -> Self {
-        Self::new(Role::Fact, Kind::Text, Unit::Count, "VARCHAR")
+        Self::new(FieldRole::Fact, Kind::Text, Unit::Count, "VARCHAR")
     }
 
     /// A number that rarely changes.
     pub const fn fact(unit: Unit, sql_type: &'static str) -> Self {
-        Self::new(Role::Fact, Kind::Level, unit, sql_type)
+        Self::new(FieldRole::Fact, Kind::Level, unit, sql_type)
     }
 
     /// Yes or no; rarely changes.
     pub const fn flag() -> Self {
-        Self::new(Role::Fact, Kind::Flag, Unit::Count, "BOOLEAN")
+        Self::new(FieldRole::Fact, Kind::Flag, Unit::Count, "BOOLEAN")
     }
 
     /// A letter that changes often.
     pub const fn letter() -> Self {
-        Self::new(Role::Figure, Kind::Letter, Unit::Count, "VARCHAR")
+        Self::new(FieldRole::Figure, Kind::Letter, Unit::Count, "VARCHAR")
     }
 
     /// A number that goes up and down.
     pub const fn level(unit: Unit, sql_type: &'static str) -> Self {
-        Self::new(Role::Figure, Kind::Level, unit, sql_type)
+        Self::new(FieldRole::Figure, Kind::Level, unit, sql_type)
     }
 
     /// A number that only grows.
     pub const fn counter(unit: Unit) -> Self {
-        Self::new(Role::Figure, Kind::Counter, unit, "BIGINT")
+        Self::new(FieldRole::Figure, Kind::Counter, unit, "BIGINT")
     }
 
     /// A moment that rarely changes; `column` is its name in SQL and JSON, without the unit.
     pub const fn time(column: &'static str) -> Self {
-        let field = Self::new(Role::Fact, Kind::Time, Unit::Microseconds, "TIMESTAMP");
+        let field = Self::new(FieldRole::Fact, Kind::Time, Unit::Microseconds, "TIMESTAMP");
         Self { column, ..field }
     }
 
@@ -198,7 +201,7 @@ impl Field {
 
     /// Makes it part of the identity.
     pub const fn identity(self) -> Self {
-        Self { role: Role::Identity, ..self }
+        Self { role: FieldRole::Identity, ..self }
     }
 
     /// Stores it in a column of another name and type.
@@ -234,6 +237,16 @@ impl Field {
     /// Shows its growth per second.
     pub const fn rate(self, rate: Rate) -> Self {
         Self { rate: Some(rate), ..self }
+    }
+
+    /// Has it in answers about a host over a span. A counter needs a [`Field::rate`], which is what they show.
+    pub const fn over_time(self) -> Self {
+        Self { is_over_time: true, ..self }
+    }
+
+    /// The name of its value over a span: its own, or its rate's.
+    pub fn name_over_time(&self) -> &'static str {
+        self.rate.map_or(self.name, |rate| rate.name)
     }
 
     /// Gives its name, and a column of that name where none is given.

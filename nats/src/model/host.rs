@@ -2,7 +2,11 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Field, Unit, record::record};
+use super::{
+    Field, Rate, Unit,
+    places::{Selection, count, places},
+    record::record,
+};
 
 record! {
     /// The agent's own cost, and its dropped snapshots.
@@ -26,37 +30,41 @@ record! {
     #[serde(default)]
     HostSample, HOST {
         /// CPU use over the last interval, in percent of all cores together (0 to 100).
-        cpu_percent: Option<f32> => Field::level(Unit::Percent, "FLOAT");
+        cpu_percent: Option<f32> => Field::level(Unit::Percent, "FLOAT").over_time();
         /// Load average over 1 minute; absent on Windows.
-        load_1: Option<f32> => Field::level(Unit::Count, "FLOAT");
+        load_1: Option<f32> => Field::level(Unit::Count, "FLOAT").over_time();
         /// Load average over 5 minutes.
-        load_5: Option<f32> => Field::level(Unit::Count, "FLOAT");
+        load_5: Option<f32> => Field::level(Unit::Count, "FLOAT").over_time();
         /// Load average over 15 minutes.
-        load_15: Option<f32> => Field::level(Unit::Count, "FLOAT");
+        load_15: Option<f32> => Field::level(Unit::Count, "FLOAT").over_time();
         /// Installed memory.
-        memory_total_bytes: Option<u64> => Field::level(Unit::Bytes, "BIGINT");
+        memory_total_bytes: Option<u64> => Field::level(Unit::Bytes, "BIGINT").over_time();
         /// Memory in use, as `free` has it: installed less available.
-        memory_used_bytes: Option<u64> => Field::level(Unit::Bytes, "BIGINT");
+        memory_used_bytes: Option<u64> => Field::level(Unit::Bytes, "BIGINT").over_time();
         /// Memory that new processes can have without swapping.
         memory_available_bytes: Option<u64> => Field::level(Unit::Bytes, "BIGINT");
         /// Swap space.
         swap_total_bytes: Option<u64> => Field::level(Unit::Bytes, "BIGINT");
         /// Swap space in use.
-        swap_used_bytes: Option<u64> => Field::level(Unit::Bytes, "BIGINT");
+        swap_used_bytes: Option<u64> => Field::level(Unit::Bytes, "BIGINT").over_time();
         /// Bytes read from disks since boot (counter): each once, whatever is stacked on the disk.
-        disk_read_bytes: Option<u64> => Field::counter(Unit::Bytes);
+        disk_read_bytes: Option<u64> => Field::counter(Unit::Bytes)
+            .rate(Rate::new("disk_read_bytes_per_s", "disk_read_per_s")).over_time();
         /// Bytes written to disks since boot (counter).
-        disk_written_bytes: Option<u64> => Field::counter(Unit::Bytes);
+        disk_written_bytes: Option<u64> => Field::counter(Unit::Bytes)
+            .rate(Rate::new("disk_written_bytes_per_s", "disk_written_per_s")).over_time();
         /// Bytes received by the machine's physical network interfaces, each once (counter); where there is none, as in a
         /// container, by those of the default route. Bridges, bonds, VLANs and containers on top of them are not in it.
         /// [`INTERFACE`](super::interface::INTERFACE) says which interfaces count.
-        network_received_bytes: Option<u64> => Field::counter(Unit::Bytes);
+        network_received_bytes: Option<u64> => Field::counter(Unit::Bytes)
+            .rate(Rate::new("network_received_bytes_per_s", "network_received_per_s")).over_time();
         /// Bytes sent by the same interfaces (counter).
-        network_sent_bytes: Option<u64> => Field::counter(Unit::Bytes);
+        network_sent_bytes: Option<u64> => Field::counter(Unit::Bytes)
+            .rate(Rate::new("network_sent_bytes_per_s", "network_sent_per_s")).over_time();
         /// Processes on the machine, including those left out of the snapshot.
-        process_count: Option<u32> => Field::level(Unit::Count, "UINTEGER");
+        process_count: Option<u32> => Field::level(Unit::Count, "UINTEGER").over_time();
         /// Threads on the machine.
-        thread_count: Option<u32> => Field::level(Unit::Count, "UINTEGER");
+        thread_count: Option<u32> => Field::level(Unit::Count, "UINTEGER").over_time();
         /// Time since boot, in s.
         uptime_s: Option<u64> => Field::counter(Unit::Seconds);
         /// Time since boot in which cores were busy, of all cores together, in ms (counter): user, nice, system, interrupts
@@ -74,6 +82,13 @@ record! {
         oom_kills: Option<u64> => Field::counter(Unit::Count).since(10);
     }
 }
+
+/// The places in [`HOST`] of the levels that answers about a span have.
+pub const LEVELS_OVER_TIME: [usize; count(&HOST, Selection::LevelsOverTime)] =
+    places(&HOST, Selection::LevelsOverTime);
+/// The places in [`HOST`] of the counters that answers about a span have, as rates.
+pub const COUNTERS_OVER_TIME: [usize; count(&HOST, Selection::CountersOverTime)] =
+    places(&HOST, Selection::CountersOverTime);
 
 record! {
     /// The description of a machine.
@@ -126,4 +141,21 @@ impl HostInfo {
 /// Whether a [`HostInfo::limited_view`] is that of an agent which sees only some of the machine's processes.
 pub fn says_processes_are_hidden(limited_view: &str) -> bool {
     limited_view.contains("sees only")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::Kind;
+
+    #[test]
+    fn a_counter_over_time_has_a_rate_of_its_own_name() {
+        for field in HOST.iter().filter(|field| field.is_over_time) {
+            assert_eq!(field.rate.is_some(), field.kind == Kind::Counter, "{}", field.name);
+        }
+        let mut names: Vec<_> = HOST.iter().map(Field::name_over_time).collect();
+        names.sort_unstable();
+        names.dedup();
+        assert_eq!(names.len(), HOST.len());
+    }
 }

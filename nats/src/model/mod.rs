@@ -5,7 +5,8 @@
 //! unit, column on disk, filter word, table column and heading in terminals. The structs of a snapshot follow from it,
 //! and so do the lists on the wire, the columns of the history, the filter's fields, the page's columns and the JSON.
 //! To add a figure, add a line there, with `.since` the next schema version, and fill it in where it is read: the
-//! agent's Linux reader, its portable reader and the simulator.
+//! agent's Linux reader, its portable reader and the simulator. A host's figure with `.over_time()` is in every answer
+//! about a span too.
 //!
 //! The rules are read by live pages, filters, history and events alike. [`rate`] is the one for counters, [`derived`]
 //! has ages and memory in percent, [`sums`] adds up processes, [`SnapshotPair`] puts two consecutive snapshots of a
@@ -21,6 +22,7 @@ pub mod filesystem;
 pub mod host;
 pub mod interface;
 mod pair;
+mod places;
 pub mod process;
 pub mod rate;
 mod record;
@@ -30,7 +32,7 @@ pub mod sums;
 pub mod table;
 mod value;
 
-pub use field::{Field, Kind, PageColumn, Rate, Role, Scale, Stored, Unit, complete_since};
+pub use field::{Field, FieldRole, Kind, PageColumn, Rate, Scale, Stored, Unit, complete_since};
 pub use pair::{ProcessRates, ProcessView, SnapshotPair};
 pub use staleness::{HostState, Spacing};
 pub use value::{FieldValue, Value};

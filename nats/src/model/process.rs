@@ -1,8 +1,9 @@
 //! The fields of a process.
 
 use super::{
-    Field, Kind, PageColumn, Rate, Role, Unit,
+    Field, PageColumn, Rate, Unit,
     field::Scale::{Ascii, Tenths, UnitsOf},
+    places::{Selection, count, places},
     record::record,
 };
 
@@ -119,62 +120,20 @@ record! {
     }
 }
 
-/// A selection of fields.
-#[derive(Clone, Copy)]
-enum Which {
-    Facts,
-    Figures,
-    Levels,
-    Counters,
-}
-
-const fn is(which: Which, field: &Field) -> bool {
-    match which {
-        Which::Facts => matches!(field.role, Role::Fact),
-        Which::Figures => matches!(field.role, Role::Figure),
-        Which::Levels => {
-            is(Which::Figures, field)
-                && matches!(field.kind, Kind::Level)
-                && !matches!(field.unit, Unit::Percent)
-        }
-        Which::Counters => is(Which::Figures, field) && matches!(field.kind, Kind::Counter),
-    }
-}
-
-const fn count(which: Which) -> usize {
-    let (mut count, mut place) = (0, 0);
-    while place < PROCESS.len() {
-        count += is(which, &PROCESS[place]) as usize;
-        place += 1;
-    }
-    count
-}
-
-const fn places<const COUNT: usize>(which: Which) -> [usize; COUNT] {
-    let (mut places, mut found, mut place) = ([0; COUNT], 0, 0);
-    while place < PROCESS.len() {
-        if is(which, &PROCESS[place]) {
-            places[found] = place;
-            found += 1;
-        }
-        place += 1;
-    }
-    places
-}
-
 /// The places in [`PROCESS`] of what changes rarely.
-pub const FACTS: [usize; count(Which::Facts)] = places(Which::Facts);
+pub const FACTS: [usize; count(&PROCESS, Selection::Facts)] = places(&PROCESS, Selection::Facts);
 /// The places in [`PROCESS`] of what changes often.
-pub const FIGURES: [usize; count(Which::Figures)] = places(Which::Figures);
+pub const FIGURES: [usize; count(&PROCESS, Selection::Figures)] = places(&PROCESS, Selection::Figures);
 /// The places in [`PROCESS`] of the figures that go up and down. CPU percent is not among them: over time, it is the growth
 /// of CPU time.
-pub const LEVELS: [usize; count(Which::Levels)] = places(Which::Levels);
+pub const LEVELS: [usize; count(&PROCESS, Selection::Levels)] = places(&PROCESS, Selection::Levels);
 /// The places in [`PROCESS`] of the figures that only grow.
-pub const COUNTERS: [usize; count(Which::Counters)] = places(Which::Counters);
+pub const COUNTERS: [usize; count(&PROCESS, Selection::Counters)] = places(&PROCESS, Selection::Counters);
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::Kind;
 
     #[test]
     fn no_two_fields_share_a_name_that_people_use() {

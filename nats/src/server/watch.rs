@@ -24,7 +24,7 @@ const HEALTH: &str = "$SYS.REQ.SERVER.PING.HEALTHZ";
 /// How often it is asked.
 const LOOK_EVERY: Duration = Duration::from_secs(2);
 /// How long it may take to answer …
-const ANSWERS_WITHIN: Duration = Duration::from_secs(5);
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
 /// … and how often it may fail to, one time after the other, until it is killed. More than once, because this process may
 /// have been stopped meanwhile, too.
 const MAX_SILENT: u32 = 3;
@@ -111,7 +111,7 @@ async fn watch(system: &Broker, store: &Store, shared: &Shared) {
 }
 
 async fn ask(client: &Client) -> Answer {
-    let asked = tokio::time::timeout(ANSWERS_WITHIN, client.request(HEALTH, "".into())).await;
+    let asked = tokio::time::timeout(ANSWER_TIMEOUT, client.request(HEALTH, "".into())).await;
     let Ok(Ok(message)) = asked else { return Answer::Silent };
     let Ok(Reply { data }) = serde_json::from_slice::<Reply>(&message.payload) else {
         return Answer::Unwell("it says something that cannot be understood".to_owned());
@@ -179,7 +179,7 @@ impl Judge {
         }
         self.silent = 0;
         let why =
-            format!("it did not answer {MAX_SILENT} times in a row, for {} s each", ANSWERS_WITHIN.as_secs());
+            format!("it did not answer {MAX_SILENT} times in a row, for {} s each", ANSWER_TIMEOUT.as_secs());
         let problem = Some(format!("nats-server hangs: {why}; it is killed and started again"));
         Verdict { problem, restart: Some(Restart { why, hangs: true }) }
     }

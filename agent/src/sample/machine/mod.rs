@@ -67,7 +67,7 @@ type Machine = linux::Linux;
 type Machine = portable::Portable;
 
 /// Reads the machine; one for the whole run.
-pub struct MachineReader {
+pub(super) struct MachineReader {
     machine: Machine,
     lists: Workers,
     #[cfg(not(target_os = "linux"))]
@@ -79,7 +79,7 @@ pub struct MachineReader {
 
 impl MachineReader {
     /// A reader that keeps its counters in the folder `state`; `None` where the system is not known.
-    pub fn new(boot: &Boot, state: &Path) -> Option<Self> {
+    pub(super) fn new(boot: &Boot, state: &Path) -> Option<Self> {
         let lists = Workers::new(MOST_LISTS);
         Some(Self {
             machine: machine(boot, state, &lists)?,
@@ -93,7 +93,7 @@ impl MachineReader {
     }
 
     /// Load and counters as of now; CPU use is that since the last call.
-    pub fn read(&mut self, since_boot: Duration) -> HostSample {
+    pub(super) fn read(&mut self, since_boot: Duration) -> HostSample {
         self.tend();
         if std::mem::replace(&mut self.is_first, false) {
             self.wait_for_first_answers();
@@ -141,12 +141,12 @@ impl MachineReader {
     }
 
     /// Says another boot time from now on, in µs since 1970 UTC: the clock was set.
-    pub fn count_from(&mut self, boot_at_us: i64) {
+    pub(super) fn count_from(&mut self, boot_at_us: i64) {
         self.boot_at_us = boot_at_us;
     }
 
     /// The description of the machine, empty until it is known.
-    pub fn info(&self) -> HostInfo {
+    pub(super) fn info(&self) -> HostInfo {
         HostInfo {
             boot_at_us: Some(self.boot_at_us),
             seen_from: self.machine.seen_from().map(cut),
@@ -156,12 +156,12 @@ impl MachineReader {
     }
 
     /// The mounted file systems; `clock_us` is the host's clock, in µs since 1970 UTC.
-    pub fn filesystems(&mut self, clock_us: i64) -> Vec<FilesystemSample> {
+    pub(super) fn filesystems(&mut self, clock_us: i64) -> Vec<FilesystemSample> {
         self.machine.filesystems(clock_us)
     }
 
     /// The network interfaces.
-    pub fn interfaces(&self) -> Vec<InterfaceSample> {
+    pub(super) fn interfaces(&self) -> Vec<InterfaceSample> {
         self.machine.interfaces()
     }
 

@@ -2,7 +2,7 @@
 //!
 //! `statvfs` of a mount whose server is gone waits for ever, and so may a name service. A [`Slot`] is one such question
 //! with its last answer; it is asked again only after its last call returned. [`Workers`] are the threads: one does all
-//! the work as long as it gets on. Another is started when none has got on for [`PATIENCE`] and something waits, up to a
+//! the work as long as it gets on. Another is started when none has got on for [`TIMEOUT`] and something waits, up to a
 //! bound; beyond it, questions wait for their turn. A thread ends when nothing waits. Passes are too rare to see that nobody
 //! gets on, so another thread watches for as long as something waits.
 
@@ -14,7 +14,7 @@ use std::{
 };
 
 /// A local `statvfs` takes microseconds, a quick server milliseconds.
-const PATIENCE: Duration = Duration::from_millis(50);
+const TIMEOUT: Duration = Duration::from_millis(50);
 /// After this time without an answer it is told; a slow server answers within it.
 pub(super) const HANGS_AFTER: Duration = Duration::from_secs(5);
 /// The calls below need little, and eight megabytes each would look like a leak.
@@ -62,7 +62,7 @@ impl Workers {
         let workers = self.clone();
         let watching = move || {
             loop {
-                thread::sleep(PATIENCE);
+                thread::sleep(TIMEOUT);
                 workers.tend();
                 let mut state = lock(&workers.state);
                 if state.queue.is_empty() || state.busy.len() >= workers.most {
@@ -81,7 +81,7 @@ impl Workers {
     pub(super) fn tend(&self) {
         let mut state = lock(&self.state);
         let now = Instant::now();
-        let somebody_gets_on = state.busy.iter().any(|(_, since)| now.duration_since(*since) < PATIENCE);
+        let somebody_gets_on = state.busy.iter().any(|(_, since)| now.duration_since(*since) < TIMEOUT);
         if state.queue.is_empty() || somebody_gets_on || state.busy.len() >= self.most {
             return;
         }
@@ -128,19 +128,19 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 /// A question, its last answer, and since when it has waited for the next.
 pub(super) struct Slot<T> {
-    shared: Arc<Mutex<Asked<T>>>,
+    shared: Arc<Mutex<Pending<T>>>,
     /// Whether the log has it already that this question hangs.
     is_told: bool,
 }
 
-struct Asked<T> {
+struct Pending<T> {
     pending_since: Option<Instant>,
     answer: Option<(T, Instant)>,
 }
 
 impl<T> Default for Slot<T> {
     fn default() -> Self {
-        let asked = Asked { pending_since: None, answer: None };
+        let asked = Pending { pending_since: None, answer: None };
         Self { shared: Arc::new(Mutex::new(asked)), is_told: false }
     }
 }
@@ -203,7 +203,7 @@ impl<T: Clone + Send + 'static> Slot<T> {
 }
 
 /// Ends the wait for an answer, also where the question panics.
-struct Answering<'a, T>(&'a Mutex<Asked<T>>);
+struct Answering<'a, T>(&'a Mutex<Pending<T>>);
 
 impl<T> Drop for Answering<'_, T> {
     fn drop(&mut self) {
@@ -262,7 +262,7 @@ mod tests {
             .collect();
         wait_until("two threads", &workers, || workers.threads() == 2);
         for _ in 0..20 {
-            thread::sleep(PATIENCE / 10);
+            thread::sleep(TIMEOUT / 10);
             workers.tend();
             assert!(workers.threads() <= 2);
         }

@@ -34,7 +34,7 @@ const MOST_LEFT_BEHIND: usize = 4;
 
 /// The program, if there is one.
 #[derive(Debug)]
-pub struct Program {
+pub(super) struct Program {
     path: Option<PathBuf>,
     limit: Duration,
     left_behind: Vec<Child>,
@@ -42,7 +42,7 @@ pub struct Program {
 
 /// What `getent passwd` said.
 #[derive(Debug, PartialEq, Eq)]
-pub enum Said {
+pub(super) enum Said {
     /// These users, and no others of those asked for.
     Users(Vec<(String, u32)>),
     /// There is no such program, so there are no other users than those in the file.
@@ -53,18 +53,18 @@ pub enum Said {
 
 impl Program {
     /// The system's.
-    pub fn of_system() -> Self {
+    pub(super) fn of_system() -> Self {
         let path = PLACES.iter().map(PathBuf::from).find(|path| path.exists());
         Self::at(path, Duration::from_secs(5))
     }
 
     /// The program at `path`, which may take `limit`.
-    pub fn at(path: Option<PathBuf>, limit: Duration) -> Self {
+    pub(super) fn at(path: Option<PathBuf>, limit: Duration) -> Self {
         Self { path, limit, left_behind: Vec::new() }
     }
 
     /// Asks for users by uid or name. Waits; it is killed when its time is over.
-    pub fn ask(&mut self, keys: &[String]) -> Said {
+    pub(super) fn ask(&mut self, keys: &[String]) -> Said {
         self.left_behind.retain_mut(|child| !matches!(child.try_wait(), Ok(Some(_))));
         let Some(path) = &self.path else { return Said::NoProgram };
         if keys.iter().any(|key| key.starts_with('-')) {

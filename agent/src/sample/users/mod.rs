@@ -16,10 +16,10 @@ mod passwd;
 mod worker;
 
 #[cfg(target_os = "linux")]
-pub use linux::Users;
+pub(crate) use linux::Users;
 
 /// What a pass asks about users; ids are texts, for other systems than Linux.
-pub trait UserNames {
+pub(crate) trait UserNames {
     /// The name of the user with this id, or the id while or where there is none.
     fn name_or_id(&mut self, id: &str) -> String;
     /// Whether the processes of this user are not sent; `None` for a process whose user is not known.
@@ -28,7 +28,7 @@ pub trait UserNames {
 
 /// Names that come from somewhere else.
 #[cfg(any(not(target_os = "linux"), test))]
-pub struct GivenNames<'a>(pub &'a dyn Fn(&str) -> Option<String>);
+pub(super) struct GivenNames<'a>(pub &'a dyn Fn(&str) -> Option<String>);
 
 #[cfg(any(not(target_os = "linux"), test))]
 impl UserNames for GivenNames<'_> {
@@ -69,7 +69,7 @@ mod linux {
 
     /// The names of the users of processes.
     #[derive(Debug)]
-    pub struct Users {
+    pub(crate) struct Users {
         worker: Worker,
         known: HashMap<u32, User>,
         excluded: Vec<Excluded>,
@@ -100,7 +100,7 @@ mod linux {
 
     impl Users {
         /// Reads the machine's own users in a thread; processes of `excluded` (names or numbers) are not sent.
-        pub fn new(excluded: &[String]) -> Self {
+        pub(crate) fn new(excluded: &[String]) -> Self {
             Self::reading("/etc/passwd".into(), Program::of_system(), excluded)
         }
 
@@ -121,13 +121,13 @@ mod linux {
         }
 
         /// Waits for at most `patience` until all questions are answered.
-        pub fn settle(&mut self, patience: Duration) {
+        pub(crate) fn settle(&mut self, patience: Duration) {
             self.worker.wait(patience);
             self.refresh();
         }
 
         /// Takes the answers that have come; once a pass.
-        pub fn refresh(&mut self) {
+        pub(crate) fn refresh(&mut self) {
             self.now = Instant::now();
             for (question, answer) in self.worker.answers() {
                 self.take(&question, answer);
@@ -149,7 +149,7 @@ mod linux {
         }
 
         /// Whether questions have waited for long.
-        pub fn is_stuck(&self) -> bool {
+        pub(crate) fn is_stuck(&self) -> bool {
             self.worker.waits_since().is_some_and(|since| self.now.duration_since(since) >= TOLD_AFTER)
         }
 

@@ -20,7 +20,7 @@ const READ_AGAIN: Duration = Duration::from_secs(60);
 
 /// The users in a file.
 #[derive(Debug)]
-pub struct Passwd {
+pub(super) struct Passwd {
     path: PathBuf,
     version: Option<Version>,
     read_at: Option<Instant>,
@@ -33,12 +33,12 @@ type Version = (u64, u64, u64, i64, i64);
 
 impl Passwd {
     /// Nothing is read yet.
-    pub fn new(path: PathBuf) -> Self {
+    pub(super) fn new(path: PathBuf) -> Self {
         Self { path, version: None, read_at: None, names: HashMap::new(), uids: HashMap::new() }
     }
 
     /// Reads the file if it has changed. One that cannot be read is as it was.
-    pub fn refresh(&mut self) {
+    pub(super) fn refresh(&mut self) {
         let version = version(&self.path).ok();
         let is_old = self.read_at.is_none_or(|read_at| read_at.elapsed() >= READ_AGAIN);
         if version == self.version && !is_old {
@@ -58,12 +58,12 @@ impl Passwd {
     }
 
     /// The name of a user.
-    pub fn name(&self, uid: u32) -> Option<&str> {
+    pub(super) fn name(&self, uid: u32) -> Option<&str> {
         self.names.get(&uid).map(String::as_str)
     }
 
     /// The uid of a user.
-    pub fn uid(&self, name: &str) -> Option<u32> {
+    pub(super) fn uid(&self, name: &str) -> Option<u32> {
         self.uids.get(name).copied()
     }
 }
@@ -74,7 +74,7 @@ fn version(path: &Path) -> io::Result<Version> {
 }
 
 /// Name and uid in a line `name:password:uid:…`. Comments, and lines that ask for users of NIS (`+`), have no uid.
-pub fn user(line: &[u8]) -> Option<(String, u32)> {
+pub(super) fn user(line: &[u8]) -> Option<(String, u32)> {
     let mut fields = line.trim_ascii_start().split(|byte| *byte == b':');
     let name = fields.next().filter(|name| !name.is_empty() && name.len() <= MOST_NAME_BYTES)?;
     let uid = fields.nth(1).filter(|uid| !uid.is_empty() && uid.iter().all(u8::is_ascii_digit))?;

@@ -27,7 +27,7 @@ const MOST_QUESTIONS: usize = 8192;
 
 /// Who is looked for.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub enum Question {
+pub(super) enum Question {
     /// A user's name.
     Uid(u32),
     /// A user's number.
@@ -36,7 +36,7 @@ pub enum Question {
 
 /// What was found.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Answer {
+pub(super) enum Answer {
     /// This user.
     Found {
         /// The name.
@@ -52,7 +52,7 @@ pub enum Answer {
 
 /// The way to the thread, which ends when this is dropped.
 #[derive(Debug)]
-pub struct Worker {
+pub(super) struct Worker {
     shared: Arc<Shared>,
 }
 
@@ -76,7 +76,7 @@ struct State {
 
 impl Worker {
     /// Starts the thread. Where none can be made, nothing is ever answered.
-    pub fn start(passwd: PathBuf, getent: Program) -> Self {
+    pub(super) fn start(passwd: PathBuf, getent: Program) -> Self {
         let shared = Arc::<Shared>::default();
         let search =
             Search { passwd: Passwd::new(passwd), getent, remembered: HashMap::new(), pause_until: None };
@@ -89,7 +89,7 @@ impl Worker {
     }
 
     /// Leaves a question.
-    pub fn ask(&self, question: Question) {
+    pub(super) fn ask(&self, question: Question) {
         let mut state = self.shared.lock();
         if state.questions.len() < MOST_QUESTIONS {
             state.questions.push_back(question);
@@ -99,19 +99,19 @@ impl Worker {
     }
 
     /// The answers since the last call.
-    pub fn answers(&self) -> Vec<(Question, Answer)> {
+    pub(super) fn answers(&self) -> Vec<(Question, Answer)> {
         std::mem::take(&mut self.shared.lock().answers)
     }
 
     /// Waits until nothing is left to answer, for at most `patience`.
-    pub fn wait(&self, patience: Duration) {
+    pub(super) fn wait(&self, patience: Duration) {
         let state = self.shared.lock();
         let is_busy = |state: &mut State| !state.questions.is_empty() || state.in_hand > 0;
         drop(self.shared.answered.wait_timeout_while(state, patience, is_busy));
     }
 
     /// Since when questions have been waiting for an answer; `None` where none wait.
-    pub fn waits_since(&self) -> Option<Instant> {
+    pub(super) fn waits_since(&self) -> Option<Instant> {
         self.shared.lock().waits_since
     }
 }

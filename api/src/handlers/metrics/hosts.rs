@@ -12,7 +12,7 @@ use std::{
 use fleetps_nats::{model::HostState, snapshot::FilesystemSample, steady_us};
 
 use crate::{
-    live::{Figures, HostMetrics, ProgramUse, Summary},
+    live::{HostFigures, MeasuredHost, ProgramUse, Summary},
     metrics::{Exposition, Family, Value, label, names},
 };
 
@@ -22,7 +22,7 @@ const MAX_SERIES: usize = 50_000;
 /// One host, as far as there was room for it.
 struct Row<'a> {
     summary: &'a Summary,
-    figures: Option<Arc<Figures>>,
+    figures: Option<Arc<HostFigures>>,
     /// By mount, as the label says it.
     filesystems: BTreeMap<String, FilesystemSample>,
     /// By program, as the label says it.
@@ -48,7 +48,7 @@ impl Room {
 }
 
 /// Writes them, with the first `count` programs of each by CPU and by memory.
-pub(super) fn write(hosts: &[HostMetrics], count: usize, exposition: &mut Exposition) {
+pub(super) fn write(hosts: &[MeasuredHost], count: usize, exposition: &mut Exposition) {
     // One for what is dropped.
     let mut room = Room { left: MAX_SERIES - 1, dropped: 0 };
     let rows = plan(hosts, count, &mut room);
@@ -89,8 +89,8 @@ pub(super) fn write(hosts: &[HostMetrics], count: usize, exposition: &mut Exposi
 }
 
 /// What there is room for of each host, in the order of their names.
-fn plan<'a>(hosts: &'a [HostMetrics], count: usize, room: &mut Room) -> Vec<Row<'a>> {
-    let row = |host: &'a HostMetrics| Row {
+fn plan<'a>(hosts: &'a [MeasuredHost], count: usize, room: &mut Room) -> Vec<Row<'a>> {
+    let row = |host: &'a MeasuredHost| Row {
         summary: &host.summary,
         figures: None,
         filesystems: BTreeMap::new(),
@@ -129,7 +129,7 @@ fn place<T>(placed: &mut BTreeMap<String, T>, name: &str, what: T, series: usize
 }
 
 /// How many series the figures of a host are.
-fn count_of(summary: &Summary, figures: &Figures) -> usize {
+fn count_of(summary: &Summary, figures: &HostFigures) -> usize {
     let series = FIGURES.iter().flat_map(|figure| figure.series);
     series.filter(|series| (series.of)(summary, figures).is_some()).count()
 }
@@ -143,7 +143,7 @@ struct Figure {
 /// One of its series, with the value of the label behind the host's.
 struct Series {
     label: Option<&'static str>,
-    of: fn(&Summary, &Figures) -> Option<Value>,
+    of: fn(&Summary, &HostFigures) -> Option<Value>,
 }
 
 /// A family with one series of a host.

@@ -104,7 +104,7 @@ pub fn message(machine_id: &str, snapshot: &Snapshot) -> String {
 
 /// What a list is asked for.
 #[derive(Debug)]
-struct Asked {
+struct ListQuery {
     machine_id: Option<String>,
     since: Option<String>,
     page: Option<String>,
@@ -112,7 +112,7 @@ struct Asked {
     include_process_tree: Option<String>,
 }
 
-impl Asked {
+impl ListQuery {
     fn of(parameters: &Parameters) -> Self {
         let get = |name| parameters.get(name).map(str::to_owned);
         Self {
@@ -189,7 +189,7 @@ pub(in super::super) async fn list(
     headers: HeaderMap,
     parameters: Parameters,
 ) -> Result<Response, Fault> {
-    let asked = Asked::of(&parameters);
+    let asked = ListQuery::of(&parameters);
     let Some(machine_id) = asked.machine_id.as_deref().filter(|id| !id.is_empty()) else {
         return Ok(answer(StatusCode::OK, &json!([])));
     };

@@ -85,14 +85,18 @@ pub(super) struct GivenMachine {
 
 /// Settings that are asked for; absent where they stay.
 #[derive(Debug, Clone, Copy, Default)]
-struct Asked {
+struct SettingsChange {
     interval_s: Option<u32>,
     enabled: Option<bool>,
 }
 
 impl GivenMachine {
     /// Reads what is given over what is known; `machine_id` and `hostname` must be given where `is_whole`.
-    fn over(self, known: &Machine, is_whole: bool) -> Result<(Option<String>, Machine, Asked), Fault> {
+    fn over(
+        self,
+        known: &Machine,
+        is_whole: bool,
+    ) -> Result<(Option<String>, Machine, SettingsChange), Fault> {
         let mut fields = Fields::default();
         let machine_id = fields.optional_text("machine_id", self.machine_id, MAX_NAME_CHARACTERS);
         let hostname = fields.optional_text("hostname", self.hostname, MAX_NAME_CHARACTERS);
@@ -124,7 +128,7 @@ impl GivenMachine {
             total_storage: whole("total_storage", self.total_storage, known.total_storage),
             created_at_us: known.created_at_us,
         };
-        let asked = Asked {
+        let asked = SettingsChange {
             interval_s: interval(&mut fields, self.polling_interval),
             enabled: enabled(&mut fields, self.enabled),
         };
@@ -206,7 +210,12 @@ async fn set_machine(legacy: &Legacy, known: &LegacyHost, machine: &Machine) -> 
 
 /// Asks the machine's agent for other settings, and returns the machine as it is then. What was asked of a host of the same
 /// name before is not asked of one that `is_new`.
-async fn ask(legacy: &Legacy, known: &LegacyHost, asked: Asked, is_new: bool) -> Result<Value, Fault> {
+async fn ask(
+    legacy: &Legacy,
+    known: &LegacyHost,
+    asked: SettingsChange,
+    is_new: bool,
+) -> Result<Value, Fault> {
     let mut said = written(legacy, known);
     let is_left = is_new && legacy.agent_settings.of(&known.host) != AskedOfAgent::default();
     if asked.interval_s.is_none() && asked.enabled.is_none() && !is_left {

@@ -12,7 +12,7 @@ use futures_util::StreamExt;
 use tokio::{task::JoinSet, time::Instant};
 use tokio_util::sync::CancellationToken;
 
-use super::{Counts, Outbox, OutboxError, Parcel, Record, State, failed, record_key};
+use super::{Counts, Outbox, OutboxError, Pace, Parcel, Record, State, failed, record_key};
 use crate::notify::{
     channel::{Channel, MAX_CHANNELS},
     failure::{Again, Failure, Sent},
@@ -21,13 +21,13 @@ use crate::notify::{
 };
 
 /// How long one request for a message stays open.
-const EXPIRES: Duration = Duration::from_secs(20);
+const PULL_TIMEOUT: Duration = Duration::from_secs(20);
 /// The pause after the broker did not answer.
 const BROKER_PAUSE: Duration = Duration::from_secs(1);
 /// The pause of what waits for the message that opens its thread.
 const BEHIND_OPENING: Duration = Duration::from_secs(2);
 /// How long the end of the program waits for what is being sent.
-const LAST_SENDING: Duration = Duration::from_secs(5);
+const LAST_SENDING_TIMEOUT: Duration = Duration::from_secs(5);
 /// Records of what is over: a week of a busy fleet. Some 400 bytes each, a quarter of what the bucket holds.
 const MAX_RECORDS: usize = 10_000;
 /// Undeliverable notifications that are kept whole, of some 4 KiB.
@@ -36,45 +36,6 @@ const MAX_UNDELIVERABLE: usize = 1_000;
 const SWEEP_EVERY: Duration = Duration::from_secs(600);
 /// How long the broker tells followers that a record was removed.
 const REMEMBERED: Duration = Duration::from_secs(60);
-
-/// How fast couriers go.
-#[derive(Debug, Clone, Copy)]
-pub struct Pace {
-    /// How long a courier has what it sends for itself: longer than the longest attempt.
-    pub lease: Duration,
-    /// The pause after the first failed attempt; it doubles with each.
-    pub first_pause: Duration,
-    /// The longest pause that a courier makes by itself.
-    pub longest_pause: Duration,
-    /// After this time without success a notification is undeliverable.
-    pub give_up_after: Duration,
-    /// The pause after each message to the same channel: chats take one a second.
-    pub between: Duration,
-    /// How long records of what is over are kept: longer than anything is tried.
-    pub remember: Duration,
-}
-
-impl Default for Pace {
-    fn default() -> Self {
-        Self {
-            lease: Duration::from_secs(60),
-            first_pause: Duration::from_secs(5),
-            longest_pause: Duration::from_secs(15 * 60),
-            give_up_after: Duration::from_secs(24 * 3600),
-            between: Duration::from_secs(1),
-            remember: Duration::from_secs(7 * 24 * 3600),
-        }
-    }
-}
-
-impl Pace {
-    /// The pause after `attempts` that failed, between half and all of what doubling makes: what failed together does not
-    /// come back together.
-    fn pause(&self, attempts: u32) -> Duration {
-        let doubled = self.first_pause.saturating_mul(1 << attempts.saturating_sub(1).min(20));
-        doubled.min(self.longest_pause).mul_f64(0.5 + fastrand::f64() / 2.0)
-    }
-}
 
 /// Delivers what is in the outbox.
 #[derive(Debug, Clone)]
@@ -123,7 +84,7 @@ impl Courier {
         }
         // A message that is cut off while it is sent is sent again.
         let rest = async { while tasks.join_next().await.is_some() {} };
-        let _in_time = tokio::time::timeout(LAST_SENDING, rest).await;
+        let _in_time = tokio::time::timeout(LAST_SENDING_TIMEOUT, rest).await;
     }
 
     /// Delivers one channel's messages.
@@ -151,7 +112,7 @@ impl Courier {
         loop {
             let waiting = async {
                 tokio::time::sleep_until(paused_until).await;
-                let batch = consumer.batch().max_messages(1).expires(EXPIRES).messages().await;
+                let batch = consumer.batch().max_messages(1).expires(PULL_TIMEOUT).messages().await;
                 let mut batch = batch.map_err(failed("read"))?;
                 batch.next().await.transpose().map_err(failed("read"))
             };

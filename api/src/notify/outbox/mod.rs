@@ -22,6 +22,7 @@
 //! the fallback is not told, and the record says so.
 
 mod courier;
+mod pace;
 mod record;
 
 use std::{
@@ -45,7 +46,8 @@ use serde::{Deserialize, Serialize};
 
 use super::{notification::Notification, send::key_of};
 
-pub use courier::{Courier, Pace};
+pub use courier::Courier;
+pub use pace::Pace;
 pub use record::{Record, State};
 
 /// The stream.

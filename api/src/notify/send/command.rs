@@ -26,7 +26,7 @@ const MAX_ARGUMENTS: usize = 32;
 /// What is read of the program's errors, for the reason.
 const MAX_ERROR_BYTES: u64 = 4 << 10;
 /// How long the rest of its errors may take after its end.
-const LAST_WORDS: Duration = Duration::from_secs(1);
+const OUTPUT_TIMEOUT: Duration = Duration::from_secs(1);
 /// Where programs look for others.
 const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
@@ -122,7 +122,7 @@ async fn talk(child: &mut Child, group: Group, message: &[u8]) -> std::io::Resul
         tokio::select! {
             status = &mut ended => {
                 // Nobody is left who could write, unless in a group of its own.
-                let _rest = tokio::time::timeout(LAST_WORDS, streams).await;
+                let _rest = tokio::time::timeout(OUTPUT_TIMEOUT, streams).await;
                 status?
             }
             () = &mut streams => ended.await?,

@@ -11,9 +11,6 @@ use super::{
 /// Units between the two halves of a timeline.
 const BETWEEN: f64 = 24.0;
 
-/// Reads one value of a point.
-pub type Read = fn(&HostPoint) -> Option<Extent>;
-
 /// How the values of a chart are written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Unit {
@@ -32,14 +29,19 @@ pub enum Unit {
 /// A line of a chart.
 #[derive(Debug, Clone, Copy)]
 pub struct Line {
-    /// The name of its value in JSON.
+    /// The name of its value: see [`HostPoint::names`].
     pub field: &'static str,
     /// Its label.
     pub label: &'static str,
     /// Its class.
     pub class: &'static str,
-    /// Its value.
-    pub read: Read,
+}
+
+impl Line {
+    /// Its value in one part of the span.
+    pub fn value(&self, point: &HostPoint) -> Option<Extent> {
+        point.extent(self.field)
+    }
 }
 
 /// A chart with the lines in it.
@@ -61,27 +63,22 @@ pub const KINDS: [Kind; 6] = [
         id: "cpu",
         label: "CPU",
         unit: Unit::Percent,
-        lines: &[Line { field: "cpu_percent", label: "CPU", class: "cpu", read: |point| point.cpu_percent }],
+        lines: &[Line { field: "cpu_percent", label: "CPU", class: "cpu" }],
     },
     Kind {
         id: "memory",
         label: "Memory",
         unit: Unit::Bytes,
-        lines: &[Line {
-            field: "memory_used_bytes",
-            label: "Memory used",
-            class: "memory",
-            read: |point| point.memory_used_bytes,
-        }],
+        lines: &[Line { field: "memory_used_bytes", label: "Memory used", class: "memory" }],
     },
     Kind {
         id: "load",
         label: "Load",
         unit: Unit::Load,
         lines: &[
-            Line { field: "load_1", label: "Load, 1 min", class: "cpu", read: |point| point.load_1 },
-            Line { field: "load_5", label: "Load, 5 min", class: "cpu second", read: |point| point.load_5 },
-            Line { field: "load_15", label: "Load, 15 min", class: "cpu third", read: |point| point.load_15 },
+            Line { field: "load_1", label: "Load, 1 min", class: "cpu" },
+            Line { field: "load_5", label: "Load, 5 min", class: "cpu second" },
+            Line { field: "load_15", label: "Load, 15 min", class: "cpu third" },
         ],
     },
     Kind {
@@ -89,18 +86,8 @@ pub const KINDS: [Kind; 6] = [
         label: "Disk",
         unit: Unit::BytesPerSecond,
         lines: &[
-            Line {
-                field: "disk_read_bytes_per_s",
-                label: "Disk read",
-                class: "disk",
-                read: |point| point.disk_read_per_s,
-            },
-            Line {
-                field: "disk_written_bytes_per_s",
-                label: "Disk written",
-                class: "disk second",
-                read: |point| point.disk_written_per_s,
-            },
+            Line { field: "disk_read_bytes_per_s", label: "Disk read", class: "disk" },
+            Line { field: "disk_written_bytes_per_s", label: "Disk written", class: "disk second" },
         ],
     },
     Kind {
@@ -108,43 +95,29 @@ pub const KINDS: [Kind; 6] = [
         label: "Network",
         unit: Unit::BytesPerSecond,
         lines: &[
-            Line {
-                field: "network_received_bytes_per_s",
-                label: "Received",
-                class: "disk",
-                read: |point| point.network_received_per_s,
-            },
-            Line {
-                field: "network_sent_bytes_per_s",
-                label: "Sent",
-                class: "disk second",
-                read: |point| point.network_sent_per_s,
-            },
+            Line { field: "network_received_bytes_per_s", label: "Received", class: "disk" },
+            Line { field: "network_sent_bytes_per_s", label: "Sent", class: "disk second" },
         ],
     },
     Kind {
         id: "processes",
         label: "Processes",
         unit: Unit::Count,
-        lines: &[Line {
-            field: "process_count",
-            label: "Processes",
-            class: "count",
-            read: |point| point.process_count,
-        }],
+        lines: &[Line { field: "process_count", label: "Processes", class: "count" }],
     },
 ];
 
-/// One value of all points.
-pub fn points(metrics: &HostMetrics, read: Read) -> Vec<Point> {
-    let point = |point: &HostPoint| Point { from_us: point.from_us, to_us: point.to_us, value: read(point) };
+/// The values of a line at all points.
+pub fn points(metrics: &HostMetrics, line: &Line) -> Vec<Point> {
+    let point =
+        |point: &HostPoint| Point { from_us: point.from_us, to_us: point.to_us, value: line.value(point) };
     metrics.points.iter().map(point).collect()
 }
 
 impl Kind {
     /// The value at the top of its chart: all of what there is of CPU and memory, a round one otherwise.
     pub fn top(&self, metrics: &HostMetrics) -> f64 {
-        let values = self.lines.iter().map(|line| line::greatest(&points(metrics, line.read)));
+        let values = self.lines.iter().map(|line| line::greatest(&points(metrics, line)));
         let greatest = values.fold(0.0, f64::max);
         match self.unit {
             Unit::Percent => 100.0,
@@ -159,7 +132,7 @@ impl Kind {
         let frame = Frame::whole(span, self.top(metrics));
         let mut shapes = vec![frame.grid(), frame.gaps(&metrics.gaps)];
         for line in self.lines {
-            let points = points(metrics, line.read);
+            let points = points(metrics, line);
             shapes.extend(line::shapes(&frame, line.class, &points, &metrics.gaps, self.lines.len() == 1));
         }
         Chart { shapes, label: self.label, stands_alone: false }
@@ -168,7 +141,7 @@ impl Kind {
 
 /// Installed memory, the most there was in the span.
 fn memory_total_bytes(metrics: &HostMetrics) -> Option<f64> {
-    let totals = metrics.points.iter().filter_map(|point| point.memory_total_bytes);
+    let totals = metrics.points.iter().filter_map(HostPoint::memory_total_bytes);
     totals.max().filter(|bytes| *bytes > 0).map(|bytes| bytes as f64)
 }
 
@@ -180,7 +153,7 @@ pub fn timeline(metrics: &HostMetrics, span: Span) -> Chart {
     for (kind, offset) in [(cpu_kind, 0.0), (memory_kind, height + BETWEEN)] {
         let frame = Frame { span, top: kind.top(metrics), offset, height };
         for line in kind.lines {
-            let points = points(metrics, line.read);
+            let points = points(metrics, line);
             shapes.extend(line::shapes(&frame, line.class, &points, &metrics.gaps, true));
         }
     }

@@ -117,7 +117,7 @@ fn legend(kind: &Kind, metrics: &HostMetrics, at_us: i64) -> Vec<LegendLine> {
         label: if kind.lines.len() > 1 { line.label } else { "" },
         field: line.field,
         unit: kind.unit.id(),
-        text: kind.unit.write_or_missing(at.and_then(line.read).map(|value| value.mean)),
+        text: kind.unit.write_or_missing(at.and_then(|point| line.value(point)).map(|value| value.mean)),
     };
     kind.lines.iter().map(line).collect()
 }
@@ -127,7 +127,7 @@ pub fn values(metrics: &HostMetrics, at_us: i64) -> Vec<ValueRow> {
     let at = metrics.points.iter().rfind(|point| point.from_us <= at_us);
     let row = |unit: Unit, line: &Line| {
         let (min, mean, max) = over_all(metrics, line);
-        let now = at.and_then(line.read).map(|value| value.mean);
+        let now = at.and_then(|point| line.value(point)).map(|value| value.mean);
         let texts = [now, min, mean, max].map(|value| unit.write(value));
         ValueRow { field: line.field, label: line.label, unit: (unit.id(), unit.symbol()), texts }
     };
@@ -139,7 +139,7 @@ fn over_all(metrics: &HostMetrics, line: &Line) -> (Option<f64>, Option<f64>, Op
     let known: Vec<(f64, Extent)> = metrics
         .points
         .iter()
-        .filter_map(|point: &HostPoint| Some((f64::from(point.samples), (line.read)(point)?)))
+        .filter_map(|point: &HostPoint| Some((f64::from(point.samples), line.value(point)?)))
         .collect();
     let samples: f64 = known.iter().map(|(samples, _)| samples).sum();
     let sum: f64 = known.iter().map(|(samples, value)| samples * value.mean).sum();

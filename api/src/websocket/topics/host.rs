@@ -14,7 +14,7 @@ use tokio::{sync::watch, time::Instant};
 use super::{Step, place_for};
 use crate::{
     broker::Away,
-    handlers::json,
+    handlers::sample::Sample,
     live::{
         Moment, Position, Summary,
         recent::RecentError,
@@ -186,7 +186,7 @@ impl HostTopic {
     }
 
     fn past(&self, scoped: &ScopedFleet, moment: &Moment) -> Outgoing {
-        let sample = json::Sample::of(moment, scoped.groups(&self.host));
+        let sample = Sample::of(moment, scoped.groups(&self.host));
         let data = Bytes::from(serde_json::to_vec(&sample).unwrap_or_default());
         Outgoing::data(&self.topic, Type::Snapshot, moment.summary.position, data).skipping(0)
     }
@@ -222,7 +222,7 @@ async fn prepare(
     if has_command_lines != with_command_lines {
         return Err(NotPrepared::OtherRights);
     }
-    let sample = json::Sample::of(&moment, scoped.groups(host));
+    let sample = Sample::of(&moment, scoped.groups(host));
     let data = Bytes::from(serde_json::to_vec(&sample).unwrap_or_default());
     Ok(Prepared {
         from: None,

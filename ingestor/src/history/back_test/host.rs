@@ -13,7 +13,7 @@ use fleetps_nats::{
 
 use super::{
     BackTest, Episode,
-    sums::{Asked, Sums},
+    sums::{SumQuery, Sums},
 };
 use crate::{
     alerts::{AlertChange, Change, Evaluator, Key, Measure, Rule, Values, key_of},
@@ -53,7 +53,7 @@ pub(super) struct OfHost<'a> {
     /// The alerts that are open, of the first rule.
     open: HashMap<String, Episode>,
     /// What is asked of the spans of processes, where these say it.
-    asked: Option<Asked>,
+    asked: Option<SumQuery>,
 }
 
 impl<'a> OfHost<'a> {
@@ -69,7 +69,7 @@ impl<'a> OfHost<'a> {
         let numbered =
             |(number, rule): (usize, &Rule)| Rule { id: number.to_string(), groups: None, ..rule.clone() };
         evaluator.set_rules(rules.iter().enumerate().map(numbered).collect(), 0);
-        let asked = Asked::of(first).filter(|_| by_spans);
+        let asked = SumQuery::of(first).filter(|_| by_spans);
         Self { reading, rules, first, host, loops, evaluator, sequence: 0, open: HashMap::new(), asked }
     }
 
@@ -101,7 +101,7 @@ impl<'a> OfHost<'a> {
     fn take_segment(
         &mut self,
         segment: &SegmentIndex,
-        asked: Option<&Asked>,
+        asked: Option<&SumQuery>,
         read: Span,
         (span, test): (Span, &mut BackTest),
     ) -> Result<usize, HistoryError> {
@@ -147,7 +147,7 @@ impl<'a> OfHost<'a> {
         &mut self,
         segment: &SegmentIndex,
         (index, left_out, samples): (&SampleIndex, &HashMap<i64, u32>, &[SampleRef]),
-        asked: &Asked,
+        asked: &SumQuery,
         (span, test): (Span, &mut BackTest),
     ) -> Result<(), HistoryError> {
         let Some(part) = ends(samples) else { return Ok(()) };
@@ -198,7 +198,9 @@ impl<'a> OfHost<'a> {
         let host_sample = self.reading.relation_of_host("host_sample", segment, self.host)?;
         let sql = render(&LeftOutSql { host_sample: &host_sample });
         let mut statement = self.reading.connection.prepare_cached(&sql)?;
-        let rows = statement.query_map([self.host.as_str()], |row| Ok((row.get(0)?, row.get(1)?)))?;
+        let rows = statement.query_map([self.host.as_str()], |row| {
+            Ok((row.get("captured_us")?, row.get("processes_left_out")?))
+        })?;
         Ok(rows.collect::<duckdb::Result<_>>()?)
     }
 

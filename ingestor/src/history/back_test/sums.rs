@@ -11,7 +11,7 @@ use std::{
 
 use fleetps_nats::{
     HostName,
-    model::{Field, Role, process::PROCESS},
+    model::{Field, FieldRole, process::PROCESS},
     snapshot::Process,
 };
 
@@ -27,7 +27,7 @@ use crate::{
 };
 
 /// What a rule asks of the spans of processes.
-pub(super) struct Asked {
+pub(super) struct SumQuery {
     /// What is added up; processes are counted where it is absent.
     figure: Option<Figure>,
     /// By what the processes of a sum are ranked.
@@ -40,7 +40,7 @@ pub(super) struct Asked {
     pub(super) filters_figures: bool,
 }
 
-impl Asked {
+impl SumQuery {
     /// What `rule` asks; `None` where spans do not say it: rates, ages and parts of the memory change from snapshot to snapshot, and
     /// pids are facts.
     pub(super) fn of(rule: &Rule) -> Option<Self> {
@@ -72,7 +72,8 @@ impl Asked {
                 || (is_gone && of_services.contains(&field.name))
         };
         let facts = facts_with_places().filter(is_read).collect();
-        let is_figure = |place: &usize| PROCESS.get(*place).is_some_and(|field| field.role == Role::Figure);
+        let is_figure =
+            |place: &usize| PROCESS.get(*place).is_some_and(|field| field.role == FieldRole::Figure);
         let mut places: BTreeSet<usize> = own.into_iter().filter(is_figure).collect();
         let filters_figures = !places.is_empty();
         // What is gone has no processes to be ranked.
@@ -147,7 +148,7 @@ pub(super) struct Sums<'a> {
 impl<'a> Sums<'a> {
     /// The sums of `rule`, which asks for `asked`, over these spans of `host`.
     pub(super) fn of(
-        (rule, asked): (&'a Rule, &Asked),
+        (rule, asked): (&'a Rule, &SumQuery),
         host: &HostName,
         (processes, spans): (Vec<KnownProcess>, Vec<ProcessSpan>),
         reading: &Reading<'_>,
@@ -201,7 +202,7 @@ impl<'a> Sums<'a> {
         &mut self,
         process: &mut KnownPhases,
         span: &ProcessSpan,
-        asked: &Asked,
+        asked: &SumQuery,
         (host, reading): (&HostName, &Reading<'_>),
     ) -> Result<(), HistoryError> {
         let mut end_us = i64::MAX;

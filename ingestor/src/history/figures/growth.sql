@@ -71,7 +71,8 @@ counted AS (
     WHERE more > 0 AND chosen.seen_at < chosen.seen_until
 {% endif %}
 )
-SELECT host, facts.name, facts.user_name, facts.unit, bucket, bucket, sum(growth)::DOUBLE
+SELECT host, facts.name AS name, facts.user_name AS user_name, facts.unit AS unit,
+    bucket AS first_bucket, bucket AS last_bucket, sum(growth)::DOUBLE AS grown
 FROM counted
 WHERE growth > 0
 GROUP BY host, facts, bucket

@@ -28,10 +28,11 @@ paired AS (
 {% endif %}
 )
 SELECT host, {{ Self::bucket("at_ms") }} AS bucket,
-    count(value)::BIGINT, sum(value), min(value), max(value), arg_max(value, at_ms),
-    max(at_ms)::BIGINT, arg_max(interval_ms, at_ms)::BIGINT,
-    coalesce(sum(growth), 0), coalesce(sum(passed_ms) FILTER (growth IS NOT NULL), 0)::DOUBLE,
-    arg_max(growth, at_ms) FILTER (growth IS NOT NULL),
-    (arg_max(passed_ms, at_ms) FILTER (growth IS NOT NULL))::DOUBLE
+    count(value)::BIGINT AS samples, sum(value) AS sum, min(value) AS min, max(value) AS max,
+    arg_max(value, at_ms) AS last, max(at_ms)::BIGINT AS last_ms,
+    arg_max(interval_ms, at_ms)::BIGINT AS last_interval_ms, coalesce(sum(growth), 0) AS grown,
+    coalesce(sum(passed_ms) FILTER (growth IS NOT NULL), 0)::DOUBLE AS elapsed_ms,
+    arg_max(growth, at_ms) FILTER (growth IS NOT NULL) AS last_grown,
+    (arg_max(passed_ms, at_ms) FILTER (growth IS NOT NULL))::DOUBLE AS last_elapsed_ms
 FROM paired
 GROUP BY host, bucket

@@ -143,7 +143,7 @@ impl History {
         grid: Grid,
         figure: HostFigure,
     ) -> Result<Figures, HistoryError> {
-        self.ask(|reading| host_figures(Asked::new(reading, hosts, grid), figure))
+        self.ask(|reading| host_figures(FigureQuestion::new(reading, hosts, grid), figure))
     }
 
     /// The programs of a question that there were on `hosts` within a grid's time, whatever its figure and reading are.
@@ -156,7 +156,7 @@ impl History {
         grid: Grid,
         query: &ProgramQuery,
     ) -> Result<Vec<(HostName, ProgramName)>, HistoryError> {
-        self.ask(|reading| program_names(&Asked::new(reading, hosts, grid), query))
+        self.ask(|reading| program_names(&FigureQuestion::new(reading, hosts, grid), query))
     }
 
     /// Whether the question may go on, for what is worked out of answers.
@@ -178,7 +178,7 @@ impl History {
         query: &ProgramQuery,
     ) -> Result<Figures, HistoryError> {
         self.ask(|reading| {
-            let asked = Asked::new(reading, hosts, grid);
+            let asked = FigureQuestion::new(reading, hosts, grid);
             match query.reading {
                 ProgramReading::Growth | ProgramReading::GrowthOfHours => program_growth(asked, query),
                 ProgramReading::Last | ProgramReading::Every => program_levels(asked, query),
@@ -189,7 +189,7 @@ impl History {
 }
 
 /// A question while it is answered: which segments and hosts it is about.
-struct Asked<'a> {
+struct FigureQuestion<'a> {
     reading: &'a Reading<'a>,
     hosts: &'a Hosts,
     grid: Grid,
@@ -199,7 +199,7 @@ struct Asked<'a> {
     spacing_ms: u32,
 }
 
-impl<'a> Asked<'a> {
+impl<'a> FigureQuestion<'a> {
     fn new(reading: &'a Reading<'a>, hosts: &'a Hosts, grid: Grid) -> Self {
         let only = match hosts {
             Hosts::Only(names) if names.len() == 1 => names.first(),
@@ -248,7 +248,7 @@ impl<'a> Asked<'a> {
     }
 }
 
-fn host_figures(mut asked: Asked<'_>, figure: HostFigure) -> Result<Figures, HistoryError> {
+fn host_figures(mut asked: FigureQuestion<'_>, figure: HostFigure) -> Result<Figures, HistoryError> {
     let is_of_tables = figure == HostFigure::TimeOfTables;
     // Thinning keeps every sample of a host, without its processes; rolling up leaves the last of each minute.
     if coarsest(&asked.segments) == Resolution::Minutes && !is_of_tables {
@@ -280,7 +280,7 @@ fn wanted(query: &ProgramQuery) -> String {
     if all.is_empty() { ANYTHING.to_owned() } else { all.join(" AND ") }
 }
 
-fn program_growth(asked: Asked<'_>, query: &ProgramQuery) -> Result<Figures, HistoryError> {
+fn program_growth(asked: FigureQuestion<'_>, query: &ProgramQuery) -> Result<Figures, HistoryError> {
     let reading = asked.reading;
     let is_hourly = query.reading == ProgramReading::GrowthOfHours;
     let (summed, sampled): (Vec<_>, Vec<_>) =
@@ -310,7 +310,7 @@ fn program_growth(asked: Asked<'_>, query: &ProgramQuery) -> Result<Figures, His
     Ok(asked.into_figures(series))
 }
 
-fn program_levels(asked: Asked<'_>, query: &ProgramQuery) -> Result<Figures, HistoryError> {
+fn program_levels(asked: FigureQuestion<'_>, query: &ProgramQuery) -> Result<Figures, HistoryError> {
     let samples =
         Rows::SamplesAt("moments", Narrow { times: Some((&at("$4"), &at("$5"))), ..Narrow::default() });
     let sql = render(&LevelsSql {
@@ -325,7 +325,7 @@ fn program_levels(asked: Asked<'_>, query: &ProgramQuery) -> Result<Figures, His
     asked.buckets(&sql, true)
 }
 
-fn program_hours(asked: Asked<'_>, query: &ProgramQuery) -> Result<Figures, HistoryError> {
+fn program_hours(asked: FigureQuestion<'_>, query: &ProgramQuery) -> Result<Figures, HistoryError> {
     let summed: Vec<_> = asked.segments.iter().copied().filter(|segment| segment.has_hours()).collect();
     let sql = render(&HoursSql {
         host_sample: asked.relation("host_sample")?,
@@ -339,7 +339,7 @@ fn program_hours(asked: Asked<'_>, query: &ProgramQuery) -> Result<Figures, Hist
 }
 
 fn program_names(
-    asked: &Asked<'_>,
+    asked: &FigureQuestion<'_>,
     query: &ProgramQuery,
 ) -> Result<Vec<(HostName, ProgramName)>, HistoryError> {
     let sql = render(&NamesSql {

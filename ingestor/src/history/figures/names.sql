@@ -5,6 +5,6 @@ seen AS (
     FROM fact
     WHERE facts_since <= make_timestamp_ms($3::BIGINT)::TIMESTAMP_MS AND last_seen > make_timestamp_ms($2::BIGINT)::TIMESTAMP_MS
 )
-SELECT DISTINCT host, facts.name, facts.user_name, facts.unit
+SELECT DISTINCT host, facts.name AS name, facts.user_name AS user_name, facts.unit AS unit
 FROM seen
 WHERE {{ wanted }}

@@ -2,19 +2,17 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use arrow::{
-    array::RecordBatch,
-    datatypes::{Float64Type, Int64Type},
-};
+use arrow::array::{Float64Array, Int64Array, RecordBatch, StringArray};
 use duckdb::Params;
 use fleetps_nats::HostName;
 
 use super::{Bucket, FigureSeries, Grid, ProgramName};
 use crate::history::{
     HistoryError,
-    columns::{number, text},
+    columns::{numbers, texts, value},
     reading::Reading,
 };
+use crate::query::RowCount;
 
 /// Series while their buckets are read.
 #[derive(Default)]
@@ -23,6 +21,30 @@ struct Gathered {
     series: Vec<GatheredSeries>,
     /// Made anew for every row.
     key: String,
+}
+
+/// Whose a row is: the columns `host` and, of programs, `name`, `user_name` and `unit`.
+struct Names<'a> {
+    host: &'a StringArray,
+    program: Option<[&'a StringArray; 3]>,
+}
+
+impl<'a> Names<'a> {
+    fn of(batch: &'a RecordBatch, has_program: bool) -> duckdb::Result<Self> {
+        let program = || Ok([texts(batch, "name")?, texts(batch, "user_name")?, texts(batch, "unit")?]);
+        let program: Option<duckdb::Result<_>> = has_program.then(program);
+        Ok(Self { host: texts(batch, "host")?, program: program.transpose()? })
+    }
+
+    fn host(&self, row: usize) -> Option<HostName> {
+        value(self.host, row)?.parse().ok()
+    }
+
+    fn program(&self, row: usize) -> Option<ProgramName> {
+        let [name, user, unit] =
+            self.program?.map(|column| value(column, row).unwrap_or_default().to_owned());
+        Some(ProgramName { name, user, unit })
+    }
 }
 
 struct GatheredSeries {
@@ -40,12 +62,11 @@ impl GatheredSeries {
 }
 
 impl Gathered {
-    /// The series in this row, whose first columns are the host and, if `has_program`, name, user and unit;
-    /// `None` where the host has no host's name, which only another program writes.
-    fn series(&mut self, batch: &RecordBatch, row: usize, has_program: bool) -> Option<&mut GatheredSeries> {
+    /// The series in this row; `None` where the host has no host's name, which only another program writes.
+    fn series(&mut self, names: &Names<'_>, row: usize) -> Option<&mut GatheredSeries> {
         self.key.clear();
-        for column in 0..if has_program { 4 } else { 1 } {
-            let text = text(batch, column, row).unwrap_or_default();
+        for column in [names.host].into_iter().chain(names.program.into_iter().flatten()) {
+            let text = value(column, row).unwrap_or_default();
             // With its length, so that no two rows have the same key.
             self.key.push_str(&text.len().to_string());
             self.key.push(':');
@@ -54,10 +75,8 @@ impl Gathered {
         let place = match self.places.get(&self.key) {
             Some(place) => *place,
             None => {
-                let text = |column| text(batch, column, row).unwrap_or_default().to_owned();
-                let place = text(0).parse().ok().map(|host: HostName| {
-                    let program =
-                        has_program.then(|| ProgramName { name: text(1), user: text(2), unit: text(3) });
+                let place = names.host(row).map(|host| {
+                    let program = names.program(row);
                     let (buckets, seen) = (BTreeMap::new(), Vec::new());
                     self.series.push(GatheredSeries { host, program, buckets, seen });
                     self.series.len() - 1
@@ -79,7 +98,7 @@ impl Gathered {
     }
 }
 
-/// Of hosts in the order of `host.sql`, or of levels of programs in the order of `gathered.sql`, which has no columns of growth.
+/// Of hosts as `host.sql` has them, or of levels of programs as `gathered.sql` has them.
 pub(super) fn buckets(
     reading: &Reading<'_>,
     sql: &str,
@@ -87,32 +106,37 @@ pub(super) fn buckets(
     has_program: bool,
 ) -> Result<Vec<FigureSeries>, HistoryError> {
     let mut gathered = Gathered::default();
-    let column = if has_program { 4 } else { 1 };
-    each_row(reading, sql, values, |batch, row| {
-        let bucket = level(batch, row, column)?;
-        let place = number::<Int64Type>(batch, column, row)?;
-        gathered.series(batch, row, has_program)?.buckets.insert(place, bucket);
-        Some(1)
+    each_batch(reading, sql, values, |batch, held| {
+        let (names, buckets) = (Names::of(batch, has_program)?, BucketColumns::of(batch, !has_program)?);
+        for row in 0..batch.num_rows() {
+            let series = buckets.row(row).zip(gathered.series(&names, row));
+            if let Some(((place, bucket), series)) = series {
+                series.buckets.insert(place, bucket);
+                held.add(1)?;
+            }
+        }
+        Ok(())
     })?;
     Ok(gathered.into_series())
 }
 
-/// Programs by host, in the order of `names.sql`.
+/// Programs by host, as `names.sql` has them.
 pub(super) fn program_names(
     reading: &Reading<'_>,
     sql: &str,
     values: impl Params,
 ) -> Result<Vec<(HostName, ProgramName)>, HistoryError> {
     let mut found = Vec::new();
-    each_row(reading, sql, values, |batch, row| {
-        let text = |column| text(batch, column, row).unwrap_or_default().to_owned();
-        found.push((text(0).parse().ok()?, ProgramName { name: text(1), user: text(2), unit: text(3) }));
-        Some(1)
+    each_batch(reading, sql, values, |batch, held| {
+        let names = Names::of(batch, true)?;
+        let before = found.len();
+        found.extend((0..batch.num_rows()).filter_map(|row| names.host(row).zip(names.program(row))));
+        Ok(held.add(found.len() - before)?)
     })?;
     Ok(found)
 }
 
-/// Counters of programs, in the order of `growth.sql`: a program has a bucket wherever it was there.
+/// Counters of programs, as `growth.sql` has them: a program has a bucket wherever it was there.
 pub(super) fn program_growth(
     reading: &Reading<'_>,
     sql: &str,
@@ -120,18 +144,21 @@ pub(super) fn program_growth(
     grid: Grid,
 ) -> Result<Vec<FigureSeries>, HistoryError> {
     let mut gathered = Gathered::default();
-    each_row(reading, sql, values, |batch, row| {
-        let first = number::<Int64Type>(batch, 4, row)?.clamp(-1, grid.count);
-        let last = number::<Int64Type>(batch, 5, row)?.clamp(-1, grid.count - 1);
-        let growth = number::<Float64Type>(batch, 6, row)?;
-        let series = gathered.series(batch, row, true)?;
-        let before = series.held();
-        if first == last {
-            series.buckets.entry(first).or_default().growth += growth;
-        } else if first < last {
-            series.seen.push((first, last));
+    each_batch(reading, sql, values, |batch, held| {
+        let (names, columns) = (Names::of(batch, true)?, GrowthColumns::of(batch)?);
+        for row in 0..batch.num_rows() {
+            let Some(((first, last), growth)) = columns.row(row) else { continue };
+            let (first, last) = (first.clamp(-1, grid.count), last.clamp(-1, grid.count - 1));
+            let Some(series) = gathered.series(&names, row) else { continue };
+            let before = series.held();
+            if first == last {
+                series.buckets.entry(first).or_default().growth += growth;
+            } else if first < last {
+                series.seen.push((first, last));
+            }
+            held.add(series.held() - before)?;
         }
-        Some(series.held() - before)
+        Ok(())
     })?;
     let mut held = reading.count_rows();
     for series in &mut gathered.series {
@@ -160,36 +187,113 @@ pub(super) fn together(mut ranges: Vec<(i64, i64)>) -> Vec<(i64, i64)> {
     ranges
 }
 
-/// The columns of values behind the number of the bucket, which is in `column`.
-fn level(batch: &RecordBatch, row: usize, column: usize) -> Option<Bucket> {
-    let float = |offset| number::<Float64Type>(batch, column + offset, row);
-    Some(Bucket {
-        samples: number::<Int64Type>(batch, column + 1, row)? as f64,
-        sum: float(2)?,
-        min: float(3)?,
-        max: float(4)?,
-        last: float(5)?,
-        last_ms: number::<Int64Type>(batch, column + 6, row)?,
-        interval_ms: number::<Int64Type>(batch, column + 7, row).unwrap_or_default(),
-        growth: float(8).unwrap_or_default(),
-        elapsed_ms: float(9).unwrap_or_default(),
-        last_pair: float(10).zip(float(11)),
-    })
+/// The columns of a bucket in `host.sql` and `gathered.sql`.
+struct BucketColumns<'a> {
+    place: &'a Int64Array,
+    samples: &'a Int64Array,
+    sum: &'a Float64Array,
+    min: &'a Float64Array,
+    max: &'a Float64Array,
+    last: &'a Float64Array,
+    last_ms: &'a Int64Array,
+    pairs: Option<PairColumns<'a>>,
 }
 
-/// Calls `take` for each row; it says how many values more are held.
-fn each_row(
+/// What only `host.sql` has: pairs of samples.
+struct PairColumns<'a> {
+    interval_ms: &'a Int64Array,
+    growth: &'a Float64Array,
+    elapsed_ms: &'a Float64Array,
+    last_growth: &'a Float64Array,
+    last_elapsed_ms: &'a Float64Array,
+}
+
+impl<'a> BucketColumns<'a> {
+    fn of(batch: &'a RecordBatch, has_pairs: bool) -> duckdb::Result<Self> {
+        Ok(Self {
+            place: numbers(batch, "bucket")?,
+            samples: numbers(batch, "samples")?,
+            sum: numbers(batch, "sum")?,
+            min: numbers(batch, "min")?,
+            max: numbers(batch, "max")?,
+            last: numbers(batch, "last")?,
+            last_ms: numbers(batch, "last_ms")?,
+            pairs: has_pairs.then(|| PairColumns::of(batch)).transpose()?,
+        })
+    }
+
+    /// Which bucket a row is, and what is in it; `None` where a value is NULL that never is.
+    fn row(&self, row: usize) -> Option<(i64, Bucket)> {
+        let bucket = Bucket {
+            samples: value(self.samples, row)? as f64,
+            sum: value(self.sum, row)?,
+            min: value(self.min, row)?,
+            max: value(self.max, row)?,
+            last: value(self.last, row)?,
+            last_ms: value(self.last_ms, row)?,
+            ..Bucket::default()
+        };
+        let with_pairs = self.pairs.as_ref().map(|pairs| pairs.add(row, bucket));
+        Some((value(self.place, row)?, with_pairs.unwrap_or(bucket)))
+    }
+}
+
+impl<'a> PairColumns<'a> {
+    fn of(batch: &'a RecordBatch) -> duckdb::Result<Self> {
+        Ok(Self {
+            interval_ms: numbers(batch, "last_interval_ms")?,
+            growth: numbers(batch, "grown")?,
+            elapsed_ms: numbers(batch, "elapsed_ms")?,
+            last_growth: numbers(batch, "last_grown")?,
+            last_elapsed_ms: numbers(batch, "last_elapsed_ms")?,
+        })
+    }
+
+    /// Adds them to a bucket; a level has none.
+    fn add(&self, row: usize, bucket: Bucket) -> Bucket {
+        Bucket {
+            interval_ms: value(self.interval_ms, row).unwrap_or_default(),
+            growth: value(self.growth, row).unwrap_or_default(),
+            elapsed_ms: value(self.elapsed_ms, row).unwrap_or_default(),
+            last_pair: value(self.last_growth, row).zip(value(self.last_elapsed_ms, row)),
+            ..bucket
+        }
+    }
+}
+
+/// The columns of `growth.sql`.
+struct GrowthColumns<'a> {
+    first: &'a Int64Array,
+    last: &'a Int64Array,
+    growth: &'a Float64Array,
+}
+
+impl<'a> GrowthColumns<'a> {
+    fn of(batch: &'a RecordBatch) -> duckdb::Result<Self> {
+        Ok(Self {
+            first: numbers(batch, "first_bucket")?,
+            last: numbers(batch, "last_bucket")?,
+            growth: numbers(batch, "grown")?,
+        })
+    }
+
+    /// The first and the last bucket of a row, and the growth in the first; `None` where a value is NULL that never is.
+    fn row(&self, row: usize) -> Option<((i64, i64), f64)> {
+        Some(((value(self.first, row)?, value(self.last, row)?), value(self.growth, row)?))
+    }
+}
+
+/// Calls `take` for each batch; it counts the values that are held.
+fn each_batch(
     reading: &Reading<'_>,
     sql: &str,
     values: impl Params,
-    mut take: impl FnMut(&RecordBatch, usize) -> Option<usize>,
+    mut take: impl FnMut(&RecordBatch, &mut RowCount) -> Result<(), HistoryError>,
 ) -> Result<(), HistoryError> {
     let mut held = reading.count_rows();
     for batch in reading.connection.prepare(sql)?.query_arrow(values)? {
         reading.check()?;
-        for row in 0..batch.num_rows() {
-            held.add(take(&batch, row).unwrap_or_default())?;
-        }
+        take(&batch, &mut held)?;
     }
     Ok(())
 }

@@ -92,12 +92,12 @@ pub(in crate::history) struct ProcessSpan {
     pub(in crate::history) process: usize,
     pub(in crate::history) first_us: i64,
     pub(in crate::history) last_us: i64,
-    pub(in crate::history) figures: Figures,
+    pub(in crate::history) figures: SpanFigures,
 }
 
 /// The figures of a process, in the order of [`FIGURES`].
 #[derive(Debug, Clone, Copy, Default)]
-pub(in crate::history) struct Figures([Number; FIGURES.len()]);
+pub(in crate::history) struct SpanFigures([Number; FIGURES.len()]);
 
 /// A figure, in a third less memory than a [`Value`], which could be a text.
 #[derive(Debug, Clone, Copy, Default)]
@@ -181,7 +181,7 @@ impl ProcessSpan {
     }
 }
 
-impl Figures {
+impl SpanFigures {
     /// Sets the figure at `index` in [`FIGURES`].
     fn set(&mut self, index: usize, value: Value<'_>) {
         if let Some(figure) = self.0.get_mut(index) {

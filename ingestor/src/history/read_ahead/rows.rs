@@ -8,7 +8,7 @@ use duckdb::Row;
 use fleetps_nats::{
     Snapshot,
     model::{
-        Field, Role,
+        Field, FieldRole,
         filesystem::FILESYSTEM,
         host::{AGENT, HOST, HOST_INFO},
         interface::INTERFACE,
@@ -17,7 +17,7 @@ use fleetps_nats::{
     snapshot::{FORMAT, FilesystemSample, HostInfo, InterfaceSample, Process},
 };
 
-use super::Figures;
+use super::SpanFigures;
 use crate::fields::{arrays, figures, read, value};
 
 /// Boot, pid and start: which process of a host.
@@ -79,14 +79,14 @@ pub(super) fn interface(row: &Row<'_>) -> duckdb::Result<(i64, InterfaceSample)>
 /// 1970 UTC.
 pub(super) fn process(row: &Row<'_>, facts: &[(usize, &Field)]) -> duckdb::Result<(Key, (i64, Process))> {
     let mut process = Process::default();
-    let identity = PROCESS.iter().enumerate().filter(|(_, field)| field.role == Role::Identity);
+    let identity = PROCESS.iter().enumerate().filter(|(_, field)| field.role == FieldRole::Identity);
     read(row, identity.chain(facts.iter().copied()), |place, value| process.set(place, value))?;
     let (pid, start) = process.key();
     Ok(((row.get("boot_id")?, pid, start), (row.get("facts_since_us")?, process)))
 }
 
 /// The process, from when to when, and its figures then.
-pub(super) type Span = (Key, (i64, i64), Figures);
+pub(super) type Span = (Key, (i64, i64), SpanFigures);
 
 /// The columns of spans in a batch, found once: a window has some ten thousand rows.
 pub(super) struct Spans<'a> {
@@ -123,7 +123,7 @@ impl<'a> Spans<'a> {
             return None;
         }
         let [start, first_us, last_us] = self.numbers.map(|times| times.value(row));
-        let mut figures = Figures::default();
+        let mut figures = SpanFigures::default();
         for (index, array) in &self.figures {
             figures.set(*index, value(*array, row));
         }

@@ -6,7 +6,7 @@ use askama::Template;
 use duckdb::params;
 use fleetps_nats::{
     HostName,
-    model::{rate, sums},
+    model::{derived, rate, sums},
 };
 
 use crate::{
@@ -68,10 +68,10 @@ struct BreakdownSql {
 }
 
 impl BreakdownSql {
-    /// The CPU time of a program in a part, in ms per second.
-    fn cpu_ms_per_s() -> String {
+    /// The mean CPU use of a program in a part, in percent of one core.
+    fn cpu_percent() -> String {
         let growth_ms = format!("sum({})::DOUBLE", rate::sql_growth("cpu_ms"));
-        rate::sql_per_second(&growth_ms, "any_value(elapsed_ms)")
+        derived::sql_mean_percent_of_core(&growth_ms, "any_value(elapsed_ms)")
     }
 }
 
@@ -112,11 +112,11 @@ pub(super) fn breakdown(
     let (from_ms, to_ms) = span.bounds_ms();
     let params = params![host.as_str(), from_ms, to_ms, (second - first) / 1000];
     let rows = statement.query_map(params, |row| {
-        let value: Option<f64> = match of {
-            BreakdownOf::Cpu => row.get(2)?,
-            BreakdownOf::Memory => row.get(3)?,
-        };
-        Ok((row.get::<_, String>(0)?, row.get::<_, usize>(1)?, value))
+        let value: Option<f64> = row.get(match of {
+            BreakdownOf::Cpu => "cpu_percent",
+            BreakdownOf::Memory => "memory_bytes",
+        })?;
+        Ok((row.get::<_, String>("name")?, row.get::<_, usize>("part")?, value))
     })?;
     let count = bounds_us.len() - 1;
     let mut programs: HashMap<String, Vec<Option<f64>>> = HashMap::new();

@@ -79,10 +79,10 @@ covered AS (
     )
 )
 SELECT coalesce(name, last_name) AS name, part,
-    -- CPU time in ms per second: ten times the percentage.
-    ({{ Self::cpu_ms_per_s() }}) / 10,
+    {{ Self::cpu_percent() }} AS cpu_percent,
     -- What processes share counts once: of the one that has most.
     (sum(resident_bytes - coalesce(shared_bytes, 0)) + coalesce(max(shared_bytes), 0))::DOUBLE / any_value(snapshots)
+        AS memory_bytes
 FROM used
 JOIN covered USING (part)
 GROUP BY coalesce(name, last_name), part

@@ -2,12 +2,18 @@
 
 use askama::Template;
 use duckdb::params;
-use fleetps_nats::{HostName, Snapshot};
+use fleetps_nats::{
+    HostName, Snapshot,
+    model::{
+        Field,
+        host::{COUNTERS_OVER_TIME, HOST, LEVELS_OVER_TIME},
+    },
+};
 
 use super::{
     extent::Extent,
-    parts::{Gathered, Part, Parts, Sample},
-    samples::read_samples,
+    parts::{Part, Parts, Sample},
+    samples::{Places, doubles, read_samples},
 };
 use crate::{
     history::{
@@ -40,32 +46,39 @@ pub struct HostPoint {
     pub to_us: i64,
     /// Samples in this part.
     pub samples: u32,
-    /// CPU use, in percent of all cores together.
-    pub cpu_percent: Option<Extent>,
-    /// Load average over 1 minute.
-    pub load_1: Option<Extent>,
-    /// Load average over 5 minutes.
-    pub load_5: Option<Extent>,
-    /// Load average over 15 minutes.
-    pub load_15: Option<Extent>,
-    /// Memory in use.
-    pub memory_used_bytes: Option<Extent>,
-    /// Installed memory.
-    pub memory_total_bytes: Option<u64>,
-    /// Swap space in use.
-    pub swap_used_bytes: Option<Extent>,
-    /// Bytes read from disks per second.
-    pub disk_read_per_s: Option<Extent>,
-    /// Bytes written to disks per second.
-    pub disk_written_per_s: Option<Extent>,
-    /// Bytes received per second.
-    pub network_received_per_s: Option<Extent>,
-    /// Bytes sent per second.
-    pub network_sent_per_s: Option<Extent>,
-    /// Processes.
-    pub process_count: Option<Extent>,
-    /// Threads.
-    pub thread_count: Option<Extent>,
+    levels: [Option<Extent>; LEVELS_OVER_TIME.len()],
+    rates: [Option<Extent>; COUNTERS_OVER_TIME.len()],
+}
+
+type HostPart = Part<{ LEVELS_OVER_TIME.len() }, { COUNTERS_OVER_TIME.len() }>;
+type HostSample = Sample<{ LEVELS_OVER_TIME.len() }, { COUNTERS_OVER_TIME.len() }>;
+
+/// What is read of a host.
+const PLACES: Places<{ LEVELS_OVER_TIME.len() }, { COUNTERS_OVER_TIME.len() }> =
+    Places { fields: &HOST, levels: LEVELS_OVER_TIME, counters: COUNTERS_OVER_TIME };
+
+/// The name of a figure over time, by its place in the model.
+fn name_over_time(place: usize) -> Option<&'static str> {
+    HOST.get(place).map(Field::name_over_time)
+}
+
+impl HostPoint {
+    /// The names of a host's values over time, in the order of the model: levels, then counters per second.
+    pub fn names() -> impl Iterator<Item = &'static str> {
+        LEVELS_OVER_TIME.into_iter().chain(COUNTERS_OVER_TIME).filter_map(name_over_time)
+    }
+
+    /// The value of this name in this part: see [`HostPoint::names`].
+    pub fn extent(&self, name: &str) -> Option<Extent> {
+        let levels = LEVELS_OVER_TIME.into_iter().zip(self.levels);
+        let mut all = levels.chain(COUNTERS_OVER_TIME.into_iter().zip(self.rates));
+        all.find_map(|(place, extent)| (name_over_time(place) == Some(name)).then_some(extent))?
+    }
+
+    /// Installed memory, the most there was in this part.
+    pub fn memory_total_bytes(&self) -> Option<u64> {
+        self.extent("memory_total_bytes").map(|total| total.max as u64)
+    }
 }
 
 /// The samples of a host.
@@ -73,6 +86,12 @@ pub struct HostPoint {
 #[template(path = "history/series/host.sql")]
 struct HostSql<'a> {
     host_sample: &'a str,
+}
+
+impl HostSql<'_> {
+    fn doubles() -> String {
+        doubles(&HOST, LEVELS_OVER_TIME.into_iter().chain(COUNTERS_OVER_TIME))
+    }
 }
 
 pub(super) fn host_metrics(
@@ -90,7 +109,7 @@ pub(super) fn host_metrics(
     let (from_ms, to_ms) = read.bounds_ms();
     let mut boots = Boots::default();
     let params = params![host.as_str(), from_ms, to_ms];
-    let mut samples = read_samples(reading, &sql, params, &mut boots)?;
+    let mut samples = read_samples(reading, &sql, params, &PLACES, &mut boots)?;
     let sealed_us = reading.last_us(host);
     let newer: Vec<&Snapshot> =
         newer.iter().filter(|snapshot| Some(snapshot.captured_at_us) > sealed_us).collect();
@@ -113,66 +132,23 @@ pub(super) fn host_metrics(
     Ok(HostMetrics { resolution, points: parts.into_parts().map(host_point).collect(), gaps })
 }
 
-/// In the order of `host.sql`, as [`host_point`] reads it.
-fn sample(snapshot: &Snapshot, boots: &mut Boots) -> Sample<9, 4> {
-    let host = &snapshot.host;
-    let bytes = |bytes: Option<u64>| bytes.map(|bytes| bytes as f64);
+fn sample(snapshot: &Snapshot, boots: &mut Boots) -> HostSample {
+    let number = |place| snapshot.host.value(place).number();
     Sample {
         captured_at_us: snapshot.captured_at_us,
         boot: boots.number(&snapshot.boot_id),
         monotonic_ms: i64::try_from(snapshot.monotonic_ms).unwrap_or(i64::MAX),
-        levels: [
-            host.cpu_percent.map(f64::from),
-            host.load_1.map(f64::from),
-            host.load_5.map(f64::from),
-            host.load_15.map(f64::from),
-            bytes(host.memory_used_bytes),
-            bytes(host.memory_total_bytes),
-            bytes(host.swap_used_bytes),
-            host.process_count.map(f64::from),
-            host.thread_count.map(f64::from),
-        ],
-        counters: [
-            host.disk_read_bytes,
-            host.disk_written_bytes,
-            host.network_received_bytes,
-            host.network_sent_bytes,
-        ]
-        .map(bytes),
+        levels: LEVELS_OVER_TIME.map(number),
+        counters: COUNTERS_OVER_TIME.map(number),
     }
 }
 
-/// In the order of `host.sql`.
-fn host_point(part: Part<9, 4>) -> HostPoint {
-    let [
-        cpu_percent,
-        load_1,
-        load_5,
-        load_15,
-        memory_used,
-        memory_total,
-        swap_used,
-        process_count,
-        thread_count,
-    ] = part.levels.map(|level| level.extent());
-    let [disk_read_per_s, disk_written_per_s, network_received_per_s, network_sent_per_s] =
-        part.rates.map(|rate: Gathered| rate.extent());
+fn host_point(part: HostPart) -> HostPoint {
     HostPoint {
         from_us: part.from_us,
         to_us: part.to_us,
         samples: part.samples,
-        cpu_percent,
-        load_1,
-        load_5,
-        load_15,
-        memory_used_bytes: memory_used,
-        memory_total_bytes: memory_total.map(|total| total.max as u64),
-        swap_used_bytes: swap_used,
-        disk_read_per_s,
-        disk_written_per_s,
-        network_received_per_s,
-        network_sent_per_s,
-        process_count,
-        thread_count,
+        levels: part.levels.map(|level| level.extent()),
+        rates: part.rates.map(|rate| rate.extent()),
     }
 }

@@ -10,6 +10,7 @@ use fleetps_nats::model::{
 use super::{
     extent::Extent,
     parts::{Gathered, Part, Parts, Sample},
+    samples::doubles,
 };
 use crate::{
     catalog::{Rows, SegmentIndex},
@@ -140,10 +141,8 @@ struct ProcessSql<'a> {
 }
 
 impl ProcessSql<'_> {
-    /// The columns of the fields at `places`, as DOUBLE.
-    fn doubles(places: &[usize]) -> String {
-        let doubles = places.iter().map(|place| format!("{0}::DOUBLE AS {0}", column(*place)));
-        doubles.collect::<Vec<_>>().join(", ")
+    fn doubles() -> String {
+        doubles(&PROCESS, LEVELS.into_iter().chain(COUNTERS))
     }
 }
 
@@ -170,12 +169,12 @@ fn read_process(
     let (mut samples, mut count) = (Vec::new(), reading.count_rows());
     while let Some(row) = rows.next()? {
         reading.check()?;
-        let Some(index) = of_segments.get(row.get::<_, usize>(0)?) else { continue };
+        let Some(index) = of_segments.get(row.get::<_, usize>("file")?) else { continue };
         let (mut levels, mut counters) = ([None; LEVELS.len()], [None; COUNTERS.len()]);
         for (slot, place) in levels.iter_mut().zip(LEVELS).chain(counters.iter_mut().zip(COUNTERS)) {
             *slot = row.get(column(place))?;
         }
-        let (first_us, last_us) = (row.get::<_, i64>(1)?, row.get::<_, i64>(2)?);
+        let (first_us, last_us): (i64, i64) = (row.get("first_us")?, row.get("last_us")?);
         let within =
             index.of_boot(&process.boot_id, first_us.max(from_ms * 1000), last_us.min(to_ms * 1000 - 1));
         let before = samples.len();

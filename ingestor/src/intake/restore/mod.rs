@@ -163,23 +163,20 @@ impl Restoring {
     /// The time of the stream after the last sealed message.
     fn clock(&self, hosts: &HashMap<HostName, KnownHost>) -> duckdb::Result<StreamClock> {
         let heard_ms = hosts.values().map(|known| known.stored_ms).max();
-        let Some(last) = self.segments.last() else { return Ok(StreamClock::default()) };
-        let segment = relation(Rows::Of("segment"), [last]);
-        let sql = format!("SELECT epoch_ms(last_stored_at), epoch_ms(silence_from) FROM {segment}");
-        let (now_ms, counted_from_ms): (Option<i64>, Option<i64>) =
-            self.engine.query_row(&sql, [], |row| Ok((row.get(0)?, row.get(1)?)))?;
-        Ok(StreamClock { now_ms: now_ms.or(heard_ms), counted_from_ms })
+        let clock = stored_events::last_clock(&self.engine, &self.segments)?;
+        Ok(StreamClock { now_ms: clock.now_ms.or(heard_ms), ..clock })
     }
 
     /// When an event of this kind was last decided of each host, in ms since 1970 UTC.
     fn last_decided(&self, kind: EventKind) -> duckdb::Result<HashMap<HostName, i64>> {
         let event = relation(Rows::Of("event"), &self.segments);
         let sql = format!(
-            "SELECT host, epoch_ms(max(decided_at)) FROM {event} WHERE kind = '{}' GROUP BY host",
+            "SELECT host, epoch_ms(max(decided_at)) AS decided_ms FROM {event} WHERE kind = '{}' GROUP BY host",
             kind.id()
         );
         let mut statement = self.engine.prepare(&sql)?;
-        let rows = statement.query_map([], |row| Ok((row.get::<_, String>(0)?, row.get::<_, i64>(1)?)))?;
+        let rows = statement
+            .query_map([], |row| Ok((row.get::<_, String>("host")?, row.get::<_, i64>("decided_ms")?)))?;
         let rows = rows.collect::<duckdb::Result<Vec<_>>>()?;
         Ok(rows.into_iter().filter_map(|(host, decided_ms)| Some((host.parse().ok()?, decided_ms))).collect())
     }

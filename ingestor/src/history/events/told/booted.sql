@@ -1,5 +1,5 @@
 -- The first snapshots of boots within a span, where there is a boot before.
-SELECT host, epoch_us(first_at)
+SELECT host, epoch_us(first_at) AS at_us
 FROM (
     SELECT host, min(captured_at) AS first_at, row_number() OVER (PARTITION BY host ORDER BY first_at) AS number
     FROM {{ host_sample }}

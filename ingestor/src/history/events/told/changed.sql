@@ -1,5 +1,5 @@
 -- The hosts' descriptions within a span, and the ones before.
-SELECT host, epoch_us(captured_at), column_name, value_before, value
+SELECT host, epoch_us(captured_at) AS at_us, column_name, value_before, value
 FROM (
     SELECT *, lag(value) OVER said AS value_before, row_number() OVER said AS number
     FROM (

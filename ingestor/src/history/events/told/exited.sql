@@ -11,8 +11,8 @@ snapshot AS (
     FROM {{ host_sample }}
     WHERE {{ of_host }}
 )
-SELECT life.host, life.boot_id, pid, start_ticks, epoch_us(started_at), epoch_us(captured_at),
-    latest.name, latest.executable, latest.command_line, latest.unit
+SELECT life.host AS host, life.boot_id AS boot_id, pid, start_ticks, epoch_us(started_at) AS started_at_us, epoch_us(captured_at) AS at_us,
+    latest.name AS name, latest.executable AS executable, latest.command_line AS command_line, latest.unit AS unit
 FROM life
 ASOF JOIN snapshot
     ON life.host = snapshot.host AND life.boot_id = snapshot.boot_id AND life.last_seen < snapshot.captured_at

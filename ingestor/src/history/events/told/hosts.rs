@@ -67,8 +67,8 @@ pub(super) fn booted(
     let mut events = Vec::new();
     while let Some(row) = rows.next()? {
         // Always a host's name, unless another program wrote the file.
-        let Ok(host) = row.get::<_, String>(0)?.parse::<HostName>() else { continue };
-        events.push(Event::of_host(EventKind::Booted, &host, row.get(1)?));
+        let Ok(host) = row.get::<_, String>("host")?.parse::<HostName>() else { continue };
+        events.push(Event::of_host(EventKind::Booted, &host, row.get("at_us")?));
     }
     Ok(events)
 }
@@ -87,9 +87,9 @@ pub(super) fn changed(
     let mut rows = statement.query(params![host.map(HostName::as_str), from_ms, to_ms])?;
     let mut events: Vec<Event> = Vec::new();
     while let Some(row) = rows.next()? {
-        let Ok(host) = row.get::<_, String>(0)?.parse::<HostName>() else { continue };
-        let (at_us, column): (i64, String) = (row.get(1)?, row.get(2)?);
-        let (before, now): (String, String) = (row.get(3)?, row.get(4)?);
+        let Ok(host) = row.get::<_, String>("host")?.parse::<HostName>() else { continue };
+        let (at_us, column): (i64, String) = (row.get("at_us")?, row.get("column_name")?);
+        let (before, now): (String, String) = (row.get("value_before")?, row.get("value")?);
         let kind = if column == "agent_version" { EventKind::AgentChanged } else { EventKind::HostChanged };
         let what = column.replace('_', " ");
         let detail = format!("{what}: {before} → {now}");

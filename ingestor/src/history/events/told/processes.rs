@@ -85,15 +85,20 @@ fn turns(
     while let Some(row) = rows.next()? {
         count.add(1)?;
         // Always a host's name, unless another program wrote the file.
-        let Ok(host) = row.get::<_, String>(0)?.parse() else { continue };
-        let (boot_id, pid, start, started_at_us) = (row.get(1)?, row.get(2)?, row.get(3)?, row.get(4)?);
+        let Ok(host) = row.get::<_, String>("host")?.parse() else { continue };
         turns.push(Turn {
-            at_us: row.get(5)?,
-            identity: Identity { host, boot_id, pid, start, started_at_us },
-            name: row.get(6)?,
-            executable: row.get(7)?,
-            command_line: row.get(8)?,
-            unit: row.get(9)?,
+            at_us: row.get("at_us")?,
+            identity: Identity {
+                host,
+                boot_id: row.get("boot_id")?,
+                pid: row.get("pid")?,
+                start: row.get("start_ticks")?,
+                started_at_us: row.get("started_at_us")?,
+            },
+            name: row.get("name")?,
+            executable: row.get("executable")?,
+            command_line: row.get("command_line")?,
+            unit: row.get("unit")?,
         });
     }
     Ok(turns)

@@ -13,8 +13,8 @@ boot AS (
     WHERE {{ of_host }}
     GROUP BY ALL
 )
-SELECT host, boot_id, pid, start_ticks, epoch_us(started_at), epoch_us(first_seen),
-    latest.name, latest.executable, latest.command_line, latest.unit
+SELECT host, boot_id, pid, start_ticks, epoch_us(started_at) AS started_at_us, epoch_us(first_seen) AS at_us,
+    latest.name AS name, latest.executable AS executable, latest.command_line AS command_line, latest.unit AS unit
 FROM life
 JOIN boot USING (host, boot_id)
 WHERE first_seen >= make_timestamp_ms($2::BIGINT)::TIMESTAMP_MS

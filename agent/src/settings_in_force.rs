@@ -7,7 +7,7 @@ use fleetps_nats::agent_settings::{Applied, SignedFrame};
 use tokio::sync::watch;
 
 /// The settings in force on this host.
-pub trait Asked: Debug + Send + Sync {
+pub(crate) trait SettingsInForce: Debug + Send + Sync {
     /// Whether this host takes settings from elsewhere.
     fn is_controlled(&self) -> bool;
 

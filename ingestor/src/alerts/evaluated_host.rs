@@ -30,7 +30,7 @@ pub(super) type Instances = BTreeMap<Key, Instance>;
 
 /// What is known of a host.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
-pub(super) struct KnownHost {
+pub(super) struct EvaluatedHost {
     boot_id: String,
     captured_at_us: i64,
     pub(super) stored_ms: i64,
@@ -70,7 +70,7 @@ pub(super) struct KnownHost {
     programs: Presences,
 }
 
-impl KnownHost {
+impl EvaluatedHost {
     pub(super) fn of(snapshot: &Arc<Snapshot>, stored_at_us: i64, needs: Needs) -> Self {
         Self {
             boot_id: snapshot.boot_id.clone(),
