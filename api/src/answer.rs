@@ -13,7 +13,7 @@ use crate::{display::time_exact, refusal::Refusal};
 
 /// The type of an answer. A struct that borrows has the shape of the same one that does not, because a handler's result
 /// names a type that outlives the request.
-pub trait Shape: Serialize {
+pub(crate) trait Shape: Serialize {
     /// The same without borrowing.
     type Of: JsonSchema + 'static;
 }
@@ -36,24 +36,24 @@ pub(crate) use shape;
 
 /// An answer in JSON whose type is known, with 200. A parameter `format` may ask for the same as CSV.
 #[derive(Debug)]
-pub struct Answer<T> {
+pub(crate) struct Answer<T> {
     response: Response,
     of: PhantomData<fn() -> T>,
 }
 
 impl<T> Answer<T> {
     /// `value` as JSON.
-    pub fn of(value: &impl Shape<Of = T>) -> Self {
+    pub(crate) fn of(value: &impl Shape<Of = T>) -> Self {
         Self::with(StatusCode::OK, value)
     }
 
     /// `value` as JSON, with another status.
-    pub fn with(status: StatusCode, value: &impl Shape<Of = T>) -> Self {
+    pub(crate) fn with(status: StatusCode, value: &impl Shape<Of = T>) -> Self {
         Self::of_csv(response(status, value))
     }
 
     /// The same in another form, which the parameter `format` has asked for.
-    pub fn of_csv(response: Response) -> Self {
+    pub(crate) fn of_csv(response: Response) -> Self {
         Self { response, of: PhantomData }
     }
 }
@@ -65,21 +65,21 @@ impl<T> IntoResponse for Answer<T> {
 }
 
 /// `value` as a JSON response.
-pub fn response(status: StatusCode, value: &impl Serialize) -> Response {
+pub(crate) fn response(status: StatusCode, value: &impl Serialize) -> Response {
     let body = serde_json::to_string(value).unwrap_or_default();
     (status, [(header::CONTENT_TYPE, "application/json")], body).into_response()
 }
 
 /// A stream of server-sent events, whose data is JSON of this type.
 #[derive(Debug)]
-pub struct Stream<T> {
+pub(crate) struct Stream<T> {
     response: Response,
     of: PhantomData<fn() -> T>,
 }
 
 impl<T> Stream<T> {
     /// The stream that this response is.
-    pub fn of(response: Response) -> Self {
+    pub(crate) fn of(response: Response) -> Self {
         Self { response, of: PhantomData }
     }
 }
@@ -92,7 +92,7 @@ impl<T> IntoResponse for Stream<T> {
 
 /// An answer that comes with 200 or, when it says that something does not work, with 503.
 #[derive(Debug)]
-pub struct OrUnavailable<T>(pub Answer<T>);
+pub(crate) struct OrUnavailable<T>(pub Answer<T>);
 
 impl<T> IntoResponse for OrUnavailable<T> {
     fn into_response(self) -> Response {
@@ -102,7 +102,7 @@ impl<T> IntoResponse for OrUnavailable<T> {
 
 /// An answer that comes with 200, or with 202 while what was asked for still goes on.
 #[derive(Debug)]
-pub struct OrAccepted<T>(pub Answer<T>);
+pub(crate) struct OrAccepted<T>(pub Answer<T>);
 
 impl<T> IntoResponse for OrAccepted<T> {
     fn into_response(self) -> Response {
@@ -112,13 +112,13 @@ impl<T> IntoResponse for OrAccepted<T> {
 
 /// The connection becomes another one, which speaks the protocol of that name.
 #[derive(Debug)]
-pub struct Upgraded {
+pub(crate) struct Upgraded {
     response: Response,
 }
 
 impl Upgraded {
     /// What this response begins.
-    pub fn of(response: impl IntoResponse) -> Self {
+    pub(crate) fn of(response: impl IntoResponse) -> Self {
         Self { response: response.into_response() }
     }
 }
@@ -207,7 +207,7 @@ impl<T: Answers> Answers for Result<T, ErrorResponse> {
 /// Every refusal: what happened, and what to do next.
 #[derive(Debug, Serialize, JsonSchema)]
 #[schemars(rename = "Error")]
-pub struct Problem {
+pub(crate) struct Problem {
     /// What happened, to what.
     error: String,
     /// What to do next.
@@ -216,7 +216,7 @@ pub struct Problem {
 
 /// A moment in µs since 1970 UTC, which JSON has as RFC 3339 in UTC with microseconds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Time(pub i64);
+pub(crate) struct Time(pub i64);
 
 impl Serialize for Time {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {

@@ -31,13 +31,13 @@ const LOOK_EVERY: Duration = Duration::from_secs(30);
 ///
 /// # Errors
 /// When the broker does not answer.
-pub async fn state_of(client: &Client, data: &Path) -> Result<Vec<StateFile>, BackupError> {
+pub(crate) async fn state_of(client: &Client, data: &Path) -> Result<Vec<StateFile>, BackupError> {
     Ok(state_files(backup::read_buckets(client).await?, data))
 }
 
 /// These buckets as a backup has them: this machine's own agent has no key in it. The broker's keys are not in a backup, so
 /// a restored machine makes new ones, and its agent must get its name back.
-pub fn state_files(mut buckets: Buckets, data: &Path) -> Vec<StateFile> {
+pub(crate) fn state_files(mut buckets: Buckets, data: &Path) -> Vec<StateFile> {
     let own = public_key_in(data, Part::Agent).ok();
     let is_own = |record: &Value| {
         let keys = record["keys"].as_array().into_iter().flatten();
@@ -53,7 +53,7 @@ pub fn state_files(mut buckets: Buckets, data: &Path) -> Vec<StateFile> {
 
 /// The data to back up, when, and where to.
 #[derive(Debug, Clone)]
-pub struct Backups {
+pub(crate) struct Backups {
     /// When, where to, and how many are kept.
     pub settings: BackupSettings,
     /// The data folder.
@@ -63,7 +63,7 @@ pub struct Backups {
 }
 
 /// Takes backups until `shutdown`; returns at once where none are configured.
-pub async fn keep_backing_up(
+pub(crate) async fn keep_backing_up(
     client: Client,
     backups: Backups,
     health: StateHealth,

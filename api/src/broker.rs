@@ -21,7 +21,7 @@ use crate::refusal::Refusal;
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// How long pages wait in all for what they can do without.
-pub const SOON: Duration = Duration::from_millis(250);
+pub(crate) const SOON: Duration = Duration::from_millis(250);
 /// How long a broker that did not answer is not asked again by pages that can do without.
 const NOT_ASKED_FOR: Duration = Duration::from_secs(5);
 /// How often the connection is looked at, so that pages name the time at which it broke.
@@ -40,7 +40,7 @@ impl From<Away> for Refusal {
 }
 
 /// Whether there is a connection to the broker.
-pub fn is_there(client: &Client) -> bool {
+pub(crate) fn is_there(client: &Client) -> bool {
     client.connection_state() == State::Connected
 }
 
@@ -48,7 +48,7 @@ pub fn is_there(client: &Client) -> bool {
 ///
 /// # Errors
 /// At once while there is no connection, and when the answer takes longer than 3 s; the outcome is then unknown.
-pub async fn ask<T>(client: &Client, question: impl Future<Output = T>) -> Result<T, Away> {
+pub(crate) async fn ask<T>(client: &Client, question: impl Future<Output = T>) -> Result<T, Away> {
     if !is_there(client) {
         return Err(Away);
     }

@@ -18,7 +18,7 @@ use crate::{
 /// `ps` and `top` for a whole fleet, with a memory. Without a command: the whole pipeline on this machine.
 #[derive(Debug, Parser)]
 #[command(name = "fleetps", version)]
-pub struct Cli {
+pub(crate) struct Cli {
     /// The subcommand.
     #[command(subcommand)]
     pub command: Option<Command>,
@@ -33,7 +33,7 @@ pub struct Cli {
 
 /// The subcommands.
 #[derive(Debug, Subcommand)]
-pub enum Command {
+pub(crate) enum Command {
     /// Serve pages and JSON only, for a broker given with --nats
     Serve,
     /// Print the settings file that stands for the flags, variables and file in force

@@ -52,7 +52,7 @@ impl Value for Format {
 /// The query `T` of a route that answers in JSON or in CSV.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default, bound = "T: Default + Serialize + DeserializeOwned")]
-pub struct InFormat<T> {
+pub(crate) struct InFormat<T> {
     /// The rest of the query.
     #[serde(flatten)]
     pub query: T,
@@ -69,17 +69,17 @@ impl<T: Parameters> Parameters for InFormat<T> {
 }
 
 /// The CSV that `json` answers `query` with, for a spreadsheet.
-pub fn url(json: Url, query: impl Default + Serialize + DeserializeOwned) -> Url {
+pub(crate) fn url(json: Url, query: impl Default + Serialize + DeserializeOwned) -> Url {
     json.with(&InFormat { query, format: Format::Csv })
 }
 
 /// Rows as a file called `name`.csv: the `columns` of JSON objects.
-pub fn answer(name: &str, columns: &[&str], rows: &[Json]) -> Response {
+pub(crate) fn answer(name: &str, columns: &[&str], rows: &[Json]) -> Response {
     file(name, table(columns, rows.iter().map(|row| columns.iter().map(|column| cell(&row[*column])))))
 }
 
 /// CSV as a file called `name`.csv.
-pub fn file(name: &str, body: Vec<u8>) -> Response {
+pub(crate) fn file(name: &str, body: Vec<u8>) -> Response {
     let headers = [
         (header::CONTENT_TYPE, "text/csv; charset=utf-8".to_owned()),
         (header::CONTENT_DISPOSITION, format!("attachment; filename=\"{name}.csv\"")),

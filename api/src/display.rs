@@ -8,7 +8,7 @@ use std::borrow::Cow;
 use jiff::Timestamp;
 
 /// Stands for a value that is not known.
-pub const MISSING: &str = "–";
+pub(crate) const MISSING: &str = "–";
 /// Shade classes by strength: none, then sixteen steps of the column's hue.
 const SHADES: [&str; 17] = [
     "", "s1", "s2", "s3", "s4", "s5", "s6", "s7", "s8", "s9", "s10", "s11", "s12", "s13", "s14", "s15", "s16",
@@ -17,28 +17,28 @@ const SHADES: [&str; 17] = [
 const SIZE_UNITS: [&str; 6] = ["", " k", " M", " G", " T", " P"];
 
 /// A percentage, as in "0.0", "14.2", "119" or "2,030".
-pub fn percent(value: Option<f64>) -> String {
+pub(crate) fn percent(value: Option<f64>) -> String {
     value.map_or_else(|| MISSING.to_owned(), |value| three_digits(value, 1))
 }
 
 /// A load average, as in "0.42", "26.5" or "130".
-pub fn load(value: Option<f32>) -> String {
+pub(crate) fn load(value: Option<f32>) -> String {
     value.map_or_else(|| MISSING.to_owned(), |value| three_digits(f64::from(value), 2))
 }
 
 /// Bytes in binary steps, as in "12.4 M".
-pub fn size(bytes: Option<f64>) -> String {
+pub(crate) fn size(bytes: Option<f64>) -> String {
     bytes.map_or_else(|| MISSING.to_owned(), scaled)
 }
 
 /// By how many bytes something grew or shrank, as in "+355 M" or "−3.40 M": the minus is as long as a plus.
-pub fn change(bytes: i64) -> String {
+pub(crate) fn change(bytes: i64) -> String {
     let sign = if bytes >= 0 { "+" } else { "−" };
     format!("{sign}{}", scaled(bytes.unsigned_abs() as f64))
 }
 
 /// Bytes in binary steps with the unit written out, as in "31.2 GiB".
-pub fn size_long(bytes: Option<u64>) -> String {
+pub(crate) fn size_long(bytes: Option<u64>) -> String {
     let Some(bytes) = bytes else { return MISSING.to_owned() };
     match scaled(bytes as f64).split_once(' ') {
         Some((number, unit)) => format!("{number} {}iB", unit.replace('k', "K")),
@@ -47,7 +47,7 @@ pub fn size_long(bytes: Option<u64>) -> String {
 }
 
 /// A count, as in "5,214".
-pub fn count(value: u64) -> String {
+pub(crate) fn count(value: u64) -> String {
     let digits = value.to_string();
     let mut grouped = String::with_capacity(digits.len() + digits.len() / 3);
     for (index, digit) in digits.chars().enumerate() {
@@ -60,12 +60,12 @@ pub fn count(value: u64) -> String {
 }
 
 /// A count that may be unknown.
-pub fn count_or_missing(value: Option<u64>) -> String {
+pub(crate) fn count_or_missing(value: Option<u64>) -> String {
     value.map_or_else(|| MISSING.to_owned(), count)
 }
 
 /// A duration in its largest unit, as in "3 s", "12 m", "5 h" or "41 d".
-pub fn duration(seconds: i64) -> String {
+pub(crate) fn duration(seconds: i64) -> String {
     match seconds.max(0) {
         seconds @ ..60 => format!("{seconds} s"),
         seconds @ ..3_600 => format!("{} m", seconds / 60),
@@ -75,7 +75,7 @@ pub fn duration(seconds: i64) -> String {
 }
 
 /// CPU time, as in "4.21 s", "12:05" (minutes and seconds) or "31:00:07" (hours, minutes and seconds).
-pub fn cpu_time(time_ms: Option<u64>) -> String {
+pub(crate) fn cpu_time(time_ms: Option<u64>) -> String {
     let Some(time_ms) = time_ms else { return MISSING.to_owned() };
     match time_ms / 1000 {
         0..60 => format!("{} s", three_digits(time_ms as f64 / 1000.0, 2)),
@@ -85,22 +85,22 @@ pub fn cpu_time(time_ms: Option<u64>) -> String {
 }
 
 /// A time as people read it, in UTC: "2026-11-17 02:56:20 UTC".
-pub fn time(time_us: i64) -> String {
+pub(crate) fn time(time_us: i64) -> String {
     formatted(time_us, "%Y-%m-%d %H:%M:%S UTC")
 }
 
 /// A time whose day is known: "02:56 UTC".
-pub fn clock(time_us: i64) -> String {
+pub(crate) fn clock(time_us: i64) -> String {
     formatted(time_us, "%H:%M UTC")
 }
 
 /// The same to the second: "02:56:07 UTC".
-pub fn clock_to_the_second(time_us: i64) -> String {
+pub(crate) fn clock_to_the_second(time_us: i64) -> String {
     formatted(time_us, "%H:%M:%S UTC")
 }
 
 /// A time whose year is known: "17 Nov 02:56".
-pub fn day_and_clock(time_us: i64) -> String {
+pub(crate) fn day_and_clock(time_us: i64) -> String {
     formatted(time_us, "%-d %b %H:%M")
 }
 
@@ -118,20 +118,20 @@ fn timestamp(time_us: i64) -> Option<Timestamp> {
 }
 
 /// The shade class for a share from 0 to 1.
-pub fn shade(share: f64) -> &'static str {
+pub(crate) fn shade(share: f64) -> &'static str {
     let steps = (SHADES.len() - 1) as f64;
     let step = (share.clamp(0.0, 1.0) * steps).round();
     SHADES.get(step as usize).copied().unwrap_or_default()
 }
 
 /// The shade class for a share whose small values matter too: 1 % is visible, 25 % is half the strength.
-pub fn shade_small(share: f64) -> &'static str {
+pub(crate) fn shade_small(share: f64) -> &'static str {
     shade(share.max(0.0).sqrt())
 }
 
 /// A string from a host with everything visible that would hide or reorder text: control characters become their
 /// pictures, characters that change direction or have no width their code points.
-pub fn visible(text: &str) -> Cow<'_, str> {
+pub(crate) fn visible(text: &str) -> Cow<'_, str> {
     if !text.chars().any(is_treacherous) {
         return Cow::Borrowed(text);
     }
@@ -156,7 +156,7 @@ pub fn is_treacherous(character: char) -> bool {
 }
 
 /// At most `most` characters of `text`, with "…" when there were more.
-pub fn cut(text: &str, most: usize) -> Cow<'_, str> {
+pub(crate) fn cut(text: &str, most: usize) -> Cow<'_, str> {
     match text.char_indices().nth(most) {
         None => Cow::Borrowed(text),
         Some((end, _)) => Cow::Owned(format!("{}…", &text[..end])),
@@ -165,7 +165,7 @@ pub fn cut(text: &str, most: usize) -> Cow<'_, str> {
 
 /// What JSON says of a problem, as a sentence of a page: it begins with a capital and ends, and what JSON has between backticks
 /// is between quotation marks. What begins with a name stays as it is.
-pub fn sentence(text: &str) -> String {
+pub(crate) fn sentence(text: &str) -> String {
     // A path, a command, a host or the name of a field is written as it is.
     let is_word = text.split(' ').next().is_some_and(|word| word.chars().all(char::is_alphabetic));
     let mut sentence = quoted(text);
@@ -179,7 +179,7 @@ pub fn sentence(text: &str) -> String {
 }
 
 /// What JSON has between backticks, between quotation marks.
-pub fn quoted(text: &str) -> String {
+pub(crate) fn quoted(text: &str) -> String {
     let mut is_open = false;
     let quote = |character: char| match character {
         '`' => {

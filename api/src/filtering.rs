@@ -13,7 +13,7 @@ use crate::{
 };
 
 /// Filters over one host: each may take a processor for [`FILTER_FOR`]. A live page filters again with every sample.
-pub const FILTERS: Bounds = Bounds {
+pub(crate) const FILTERS: Bounds = Bounds {
     what: "filters under way",
     most: 2,
     of_a_person: 1,
@@ -29,7 +29,7 @@ const FILTER_FOR: Duration = Duration::from_secs(2);
 ///
 /// # Errors
 /// When the work panicked.
-pub async fn within<T: Send + 'static>(
+pub(crate) async fn within<T: Send + 'static>(
     share: Share,
     work: impl FnOnce(&Deadline) -> T + Send + 'static,
 ) -> Result<T, Refusal> {
@@ -43,7 +43,7 @@ pub async fn within<T: Send + 'static>(
 }
 
 /// A filter took longer than it may.
-pub fn too_slow(_: Stopped) -> Refusal {
+pub(crate) fn too_slow(_: Stopped) -> Refusal {
     let hint = "regular expressions with large repetitions take longest; plain words are quicker, and so is a shorter list";
     Refusal::new(StatusCode::UNPROCESSABLE_ENTITY, "this filter took too long and was stopped", hint)
 }

@@ -26,6 +26,7 @@
 
 // They panic when the pipe is closed; `fleetps_nats::output` does not.
 #![cfg_attr(not(test), deny(clippy::print_stdout, clippy::print_stderr))]
+#![warn(unreachable_pub)]
 
 mod answer;
 mod audit_log;

@@ -33,7 +33,7 @@ const MOST: usize = 2_000;
 const MOST_OF_A_PERSON: usize = 16;
 /// A message of this length or more needs a place of its own: what one client may hold of this server's memory, so that
 /// [`MOST`] clients hold 500 MB. A host of 300 processes has some 200 KB.
-pub const LARGE_BYTES: usize = 256 << 10;
+pub(crate) const LARGE_BYTES: usize = 256 << 10;
 /// Large messages at once: the largest, of 20,000 processes, has some 14 MB, so 110 MB.
 const LARGE: Bounds = Bounds {
     what: "large messages under way",

@@ -12,7 +12,7 @@ use crate::display::is_treacherous;
 const FORMULA_STARTS: [char; 13] = ['=', '+', '-', '@', '＝', '＋', '－', '＠', '﹦', '﹢', '﹣', '﹫', '−'];
 
 /// Rows of cells under their `columns`.
-pub fn table<Row: IntoIterator<Item = String>>(
+pub(crate) fn table<Row: IntoIterator<Item = String>>(
     columns: &[&str],
     rows: impl IntoIterator<Item = Row>,
 ) -> Vec<u8> {
@@ -26,7 +26,7 @@ pub fn table<Row: IntoIterator<Item = String>>(
 }
 
 /// A value as a cell; what is not known is empty.
-pub fn cell(value: &Json) -> String {
+pub(crate) fn cell(value: &Json) -> String {
     match value {
         Json::Null => String::new(),
         Json::String(text) => text_cell(text),

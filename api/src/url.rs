@@ -12,10 +12,10 @@ use crate::display;
 const PART: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
 /// Below this, answers are as Prometheus has them.
-pub const PROMETHEUS: &str = "/prometheus/";
+pub(crate) const PROMETHEUS: &str = "/prometheus/";
 
 /// Whether an address is for programs, which get JSON and no way to the sign-in.
-pub fn is_of_programs(path: &str) -> bool {
+pub(crate) fn is_of_programs(path: &str) -> bool {
     path.starts_with("/api/") || path.starts_with(PROMETHEUS)
 }
 

@@ -31,7 +31,7 @@ const AGAIN: Duration = Duration::from_secs(1);
 
 /// Asks the hosts that are watched for more samples, and takes these, until `shutdown`. `host_bytes_per_s` limits what
 /// one host may send besides its snapshots, as it does for these.
-pub async fn sharpen(
+pub(crate) async fn sharpen(
     client: Client,
     control: Control,
     fleet: Arc<Fleet>,

@@ -20,8 +20,8 @@ use fleetps_nats::{
 };
 use tokio_util::sync::CancellationToken;
 
-pub use class::AuditClass;
-pub use requests::AuditedRequest;
+pub(crate) use class::AuditClass;
+pub(crate) use requests::AuditedRequest;
 use requests::{Probes, Views};
 use writer::Writer;
 
@@ -195,7 +195,7 @@ impl Open {
 }
 
 /// A host's groups before and after, in words: `web → env=prod web`.
-pub fn groups_changed(were: &BTreeSet<String>, are: &BTreeSet<String>) -> String {
+pub(crate) fn groups_changed(were: &BTreeSet<String>, are: &BTreeSet<String>) -> String {
     let words = |groups: &BTreeSet<String>| match groups.is_empty() {
         true => "none".to_owned(),
         false => groups.iter().map(String::as_str).collect::<Vec<_>>().join(" "),

@@ -17,7 +17,7 @@ pub(super) const KNOWN_FOR: Duration = Duration::from_secs(180 * 24 * 3600);
 
 /// A browser.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Browser {
+pub(super) struct Browser {
     /// Who signed in with it.
     pub user: String,
     /// When last, in µs since 1970 UTC.

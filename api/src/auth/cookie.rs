@@ -20,7 +20,7 @@ pub enum Cookie {
 }
 
 /// The secret that a request brings.
-pub fn read(cookie: Cookie, headers: &HeaderMap, came: ClientInfo) -> Option<Secret> {
+pub(crate) fn read(cookie: Cookie, headers: &HeaderMap, came: ClientInfo) -> Option<Secret> {
     let wanted = name(cookie, came);
     let lists = headers.get_all(header::COOKIE).iter().filter_map(|value| value.to_str().ok());
     let mut pairs = lists.flat_map(|list| list.split(';')).filter_map(|pair| pair.trim().split_once('='));

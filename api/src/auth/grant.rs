@@ -105,7 +105,7 @@ impl Grant {
 ///
 /// # Errors
 /// When one of them cannot be the tag of a host.
-pub fn groups(text: &str) -> Result<Option<BTreeSet<String>>, NotAGroup> {
+pub(crate) fn groups(text: &str) -> Result<Option<BTreeSet<String>>, NotAGroup> {
     Ok(Some(read_groups(text)?).filter(|groups| !groups.is_empty()))
 }
 

@@ -16,7 +16,7 @@ const FILE: &str = "web.json";
 
 /// A server on this machine.
 #[derive(Clone, Serialize, Deserialize)]
-pub struct Local {
+pub(crate) struct Local {
     /// Its address, as in `http://127.0.0.1:8080`.
     pub server: String,
     /// A token for it; absent where sign-in is off.
@@ -25,7 +25,7 @@ pub struct Local {
 
 impl Local {
     /// The server at this address, with the token that holds until it stops.
-    pub fn new(server: String, secret: Option<&Secret>) -> Self {
+    pub(crate) fn new(server: String, secret: Option<&Secret>) -> Self {
         Self { server, token: secret.map(tokens::text) }
     }
 
@@ -33,7 +33,7 @@ impl Local {
     ///
     /// # Errors
     /// When the file cannot be written.
-    pub fn write(&self, data: &Path) -> std::io::Result<()> {
+    pub(crate) fn write(&self, data: &Path) -> std::io::Result<()> {
         let file = data.join(FILE);
         let new = data.join(format!("{FILE}.new"));
         let _ = fs::remove_file(&new);
@@ -46,7 +46,7 @@ impl Local {
     }
 
     /// The server that was started last on this data folder; `None` when there was none, or the file is another user's.
-    pub fn read(data: &Path) -> Option<Self> {
+    pub(crate) fn read(data: &Path) -> Option<Self> {
         serde_json::from_slice(&file::read(&data.join(FILE)).ok()?).ok()
     }
 }

@@ -31,32 +31,38 @@ mod sessions;
 mod settings;
 mod signing_in;
 mod throttle;
-pub mod tokens;
+pub(crate) mod tokens;
 mod users;
 mod uses;
 
 use std::{net::IpAddr, num::NonZeroU32, sync::Arc, time::Duration};
 
-pub use accounts::{Accounts, Credential};
+pub use accounts::Accounts;
+pub(crate) use accounts::Credential;
 pub use address::{Addresses, ClientInfo};
-pub use cookie::{Cookie, read as read_cookie, set as set_cookie};
-pub use error::AuthError;
-pub use grant::{Grant, NotAGrant, Role, groups};
-pub use host_keys::{HostKeys, NotAdmitted};
-pub use local::Local;
-pub use person::{FormToken, Person};
+pub(crate) use cookie::read as read_cookie;
+pub use cookie::{Cookie, set as set_cookie};
+pub(crate) use error::AuthError;
+pub use grant::{Grant, Role};
+pub(crate) use grant::{NotAGrant, groups};
+pub(crate) use host_keys::{HostKeys, NotAdmitted};
+pub(crate) use local::Local;
+pub(crate) use person::FormToken;
+pub use person::Person;
 pub use principal::{Principal, PrincipalKind};
 pub use record::By;
 pub use secret::Secret;
 pub use sessions::Session;
-pub use settings::{Auth, SignInSettings};
-pub use signing_in::{SignIn, Visit};
-pub use tokens::{ApiToken, BUCKET as API_TOKENS};
-pub use users::{BUCKET as USERS, SignsIn, User, UserName};
+pub(crate) use settings::Auth;
+pub use settings::SignInSettings;
+pub(crate) use signing_in::{SignIn, Visit};
+pub(crate) use tokens::{ApiToken, BUCKET as API_TOKENS};
+pub use users::UserName;
+pub(crate) use users::{BUCKET as USERS, SignsIn, User};
 
 use axum::http::StatusCode;
 use throttle::Throttle;
-pub use throttle::network;
+pub(crate) use throttle::network;
 
 use crate::refusal::Refusal;
 

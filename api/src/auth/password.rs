@@ -37,7 +37,7 @@ const NOBODYS: &str =
 
 /// Computes hashes, a few at a time.
 #[derive(Debug)]
-pub struct Passwords {
+pub(super) struct Passwords {
     turns: Shares,
     computed: AtomicU64,
 }
@@ -55,7 +55,7 @@ impl Default for Passwords {
 
 impl Passwords {
     /// How full the room for hashes is.
-    pub fn bounded(&self) -> Vec<Bounded> {
+    pub(super) fn bounded(&self) -> Vec<Bounded> {
         self.turns.bounded("password-checks", Some("password-checks-waiting"))
     }
 
@@ -63,7 +63,7 @@ impl Passwords {
     ///
     /// # Errors
     /// When too many wait, or the system has no random numbers.
-    pub async fn hash(&self, password: String, from: IpAddr) -> Result<String, Unavailable> {
+    pub(super) async fn hash(&self, password: String, from: IpAddr) -> Result<String, Unavailable> {
         let hash = self.compute(from, move || Argon2::default().hash_password(password.as_bytes())).await?;
         hash.map(|hash| hash.to_string()).map_err(|_| Unavailable)
     }
@@ -73,7 +73,7 @@ impl Passwords {
     ///
     /// # Errors
     /// When too many wait.
-    pub async fn verify(
+    pub(super) async fn verify(
         &self,
         password: String,
         hash: Option<String>,
@@ -91,7 +91,7 @@ impl Passwords {
     }
 
     /// How many hashes were computed so far.
-    pub fn computed(&self) -> u64 {
+    pub(super) fn computed(&self) -> u64 {
         self.computed.load(Ordering::Relaxed)
     }
 
@@ -112,7 +112,7 @@ impl Passwords {
 }
 
 /// Why a password is refused, in words for the person who chose it.
-pub fn problem(password: &str, user: &str) -> Option<&'static str> {
+pub(super) fn problem(password: &str, user: &str) -> Option<&'static str> {
     let lower = password.to_lowercase();
     if password.chars().count() < MIN_CHARACTERS {
         Some("it has fewer than 8 characters")

@@ -69,7 +69,7 @@ impl Person {
 
 /// The CSRF token of every form that changes something, so that only pages of this server can send it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct FormToken(pub String);
+pub(crate) struct FormToken(pub String);
 
 impl<S: Sync> FromRequestParts<S> for FormToken {
     type Rejection = Infallible;

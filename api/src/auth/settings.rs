@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 /// Whether people have to sign in.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Auth {
+pub(crate) enum Auth {
     /// They do.
     #[default]
     On,

@@ -27,7 +27,7 @@ const NETWORK: (NonZeroU32, Duration) = (NonZeroU32::new(20).expect("twenty"), D
 
 /// Counts tries to sign in.
 #[derive(Debug)]
-pub struct Tries {
+pub(super) struct Tries {
     by_account: Throttle,
     by_browser: Throttle,
     by_network: Throttle,
@@ -49,7 +49,7 @@ impl Tries {
     ///
     /// # Errors
     /// The time to wait, when there have been too many.
-    pub fn check(&self, account: &str, browser: Option<&str>, from: IpAddr) -> Result<(), Duration> {
+    pub(super) fn check(&self, account: &str, browser: Option<&str>, from: IpAddr) -> Result<(), Duration> {
         if let Some(browser) = browser {
             return self.by_browser.check(browser);
         }
@@ -59,14 +59,14 @@ impl Tries {
 }
 
 /// Counts by key.
-pub struct Throttle {
+pub(super) struct Throttle {
     limiter: RateLimiter<u64, DashMapStateStore<u64>, DefaultClock>,
     hasher: RandomState,
 }
 
 impl Throttle {
     /// Lets `burst` through at once, then one every `period`.
-    pub fn new(burst: NonZeroU32, period: Duration) -> Self {
+    pub(super) fn new(burst: NonZeroU32, period: Duration) -> Self {
         // The library does not accept a period of zero, which is no useful limit.
         let quota = Quota::with_period(period).unwrap_or(Quota::per_second(burst)).allow_burst(burst);
         Self { limiter: RateLimiter::dashmap(quota), hasher: RandomState::new() }
@@ -76,7 +76,7 @@ impl Throttle {
     ///
     /// # Errors
     /// The time to wait, when there have been too many.
-    pub fn check(&self, key: impl Hash) -> Result<(), Duration> {
+    pub(super) fn check(&self, key: impl Hash) -> Result<(), Duration> {
         let place = self.hasher.hash_one(key) % PLACES;
         let clock = self.limiter.clock();
         self.limiter.check_key(&place).map_err(|until| until.wait_time_from(clock.now()))
@@ -90,7 +90,7 @@ impl fmt::Debug for Throttle {
 }
 
 /// The part of an address that one customer of a provider has: with IPv6, 64 bits are everybody's own.
-pub fn network(address: IpAddr) -> IpAddr {
+pub(crate) fn network(address: IpAddr) -> IpAddr {
     match address {
         IpAddr::V6(v6) if v6.to_ipv4_mapped().is_none() => {
             IpAddr::V6((v6.to_bits() & !u128::from(u64::MAX)).into())

@@ -8,11 +8,11 @@ use serde::{Deserialize, Serialize};
 use super::{Grant, Secret};
 
 /// The bucket of tokens; a key is the hash of a token's secret.
-pub const BUCKET: &str = "api_tokens";
+pub(crate) const BUCKET: &str = "api_tokens";
 /// Tokens that one user can have.
-pub const MAX_PER_USER: usize = 50;
+pub(crate) const MAX_PER_USER: usize = 50;
 /// The longest name of a token, in characters.
-pub const MAX_NAME: usize = 60;
+pub(crate) const MAX_NAME: usize = 60;
 /// The prefix of a token, by which people and secret scanners recognise one.
 const PREFIX: &str = "fleetps_";
 
@@ -64,7 +64,7 @@ pub fn text(secret: &Secret) -> String {
 }
 
 /// The secret in a token that [`text`] wrote.
-pub fn read(text: &str) -> Option<Secret> {
+pub(crate) fn read(text: &str) -> Option<Secret> {
     Secret::read(text.strip_prefix(PREFIX)?)
 }
 
@@ -72,7 +72,7 @@ pub fn read(text: &str) -> Option<Secret> {
 ///
 /// # Errors
 /// What was expected.
-pub fn parse(text: &str) -> Result<Secret, &'static str> {
+pub(crate) fn parse(text: &str) -> Result<Secret, &'static str> {
     read(text).ok_or("this is no API token: expected fleetps_ and 43 characters, as /account shows a new one")
 }
 

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::Grant;
 
 /// The bucket of users; its keys are their names.
-pub const BUCKET: &str = "users";
+pub(crate) const BUCKET: &str = "users";
 /// The longest name.
 const MAX_NAME: usize = 64;
 

@@ -17,5 +17,6 @@
 mod groups;
 mod policy;
 
-pub use groups::{Groups, TaggedHosts};
-pub use policy::{Decision, HostGroups, Permission, permission_of};
+pub(crate) use groups::{Groups, TaggedHosts};
+pub use policy::Permission;
+pub(crate) use policy::{Decision, HostGroups, permission_of};

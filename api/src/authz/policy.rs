@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use crate::auth::{Grant, Person, Role};
 
 /// The tags of one host, as in `web` or `env=prod`.
-pub type HostGroups = BTreeSet<String>;
+pub(crate) type HostGroups = BTreeSet<String>;
 
 /// An action that needs permission.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -44,7 +44,7 @@ pub enum Permission {
 
 /// The decision about an action.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Decision {
+pub(crate) enum Decision {
     /// It may be done.
     Allowed,
     /// It may not be done.
@@ -135,7 +135,7 @@ impl Grant {
 }
 
 /// Whether `person` may do this, on a host with the tags `host`; without one, whether at all.
-pub fn permission_of(person: &Person, action: Permission, host: Option<&HostGroups>) -> Decision {
+pub(crate) fn permission_of(person: &Person, action: Permission, host: Option<&HostGroups>) -> Decision {
     if action.role().is_none() {
         return Decision::Allowed;
     }
@@ -152,7 +152,7 @@ pub fn permission_of(person: &Person, action: Permission, host: Option<&HostGrou
 }
 
 /// Whether these grants allow an action that needs a role, on a host with the tags `host`.
-pub fn grants_allow(grants: &[Grant], action: Permission, host: &HostGroups) -> bool {
+pub(super) fn grants_allow(grants: &[Grant], action: Permission, host: &HostGroups) -> bool {
     grants.iter().any(|grant| grant.is_for(host) && grant.allows(action))
 }
 

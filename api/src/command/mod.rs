@@ -44,12 +44,12 @@ use parking_lot::RwLock;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-pub use look::NotLooked;
-pub use order::{NotAsked, Order, OrderTarget};
-pub use plan::Pace;
-pub use record::{CommandRecord, PlanPlace, Was, without_command_line};
-pub use step::{State, Step};
-pub use store::StoreError;
+pub(crate) use look::NotLooked;
+pub(crate) use order::{NotAsked, Order, OrderTarget};
+pub(crate) use plan::Pace;
+pub(crate) use record::{CommandRecord, PlanPlace, Was, without_command_line};
+pub(crate) use step::{State, Step};
+pub(crate) use store::StoreError;
 
 use crate::{audit_log::AuditLog, metrics::Bounded};
 use driver::Driver;

@@ -177,7 +177,7 @@ impl CommandRecord {
 const COMMAND_LINE: &str = "; command line: ";
 
 /// The text of an audit entry about a command without the command line of its process.
-pub fn without_command_line(what: &str) -> &str {
+pub(crate) fn without_command_line(what: &str) -> &str {
     what.split_once(COMMAND_LINE).map_or(what, |(before, _)| before)
 }
 

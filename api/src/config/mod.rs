@@ -27,14 +27,14 @@ use crate::{
     tls::TlsSettings,
 };
 
-pub use rooms::{
-    BackupSettings, ControlSettings, LegacySettings, LocalHosts, ManagedBroker, NotifySettings,
-    QuestionSettings, WebSettings,
+pub(crate) use rooms::{
+    BackupSettings, ControlSettings, LocalHosts, ManagedBroker, NotifySettings, WebSettings,
 };
+pub use rooms::{LegacySettings, QuestionSettings};
 
 /// The program `fleetps`, as far as its settings go.
 #[derive(Debug)]
-pub struct FleetpsProgram;
+pub(crate) struct FleetpsProgram;
 
 impl Program for FleetpsProgram {
     const ROOMS: &'static [RoomInfo] = &[
@@ -71,7 +71,7 @@ impl Program for FleetpsProgram {
 
 /// The settings in force.
 #[derive(Debug, Clone)]
-pub struct Config {
+pub(crate) struct Config {
     /// Where everything is kept.
     pub data: PathBuf,
     /// How pages are served.
@@ -121,7 +121,7 @@ impl Config {
     ///
     /// # Errors
     /// When a value is outside its range, or pages would be served to other machines without sign-in or TLS.
-    pub fn of(layers: &Layers, settings_file: Option<PathBuf>, recover: bool) -> anyhow::Result<Self> {
+    pub(crate) fn of(layers: &Layers, settings_file: Option<PathBuf>, recover: bool) -> anyhow::Result<Self> {
         let config = Self {
             data: layers.room::<DataSettings>()?.data,
             web: layers.room()?,
@@ -208,7 +208,7 @@ impl Config {
     ///
     /// # Errors
     /// When it cannot be read.
-    pub fn control_key(&self) -> anyhow::Result<Option<ControlKey>> {
+    pub(crate) fn control_key(&self) -> anyhow::Result<Option<ControlKey>> {
         Ok(self.given_control_key_file().map(|file| ControlKey::read(&file)).transpose()?)
     }
 
@@ -218,13 +218,13 @@ impl Config {
     }
 
     /// The file of the control key: the one that the settings name, or that of the managed broker.
-    pub fn control_key_file(&self) -> PathBuf {
+    pub(crate) fn control_key_file(&self) -> PathBuf {
         let managed = || server::key_file(&self.data, Part::Control);
         self.given_control_key_file().unwrap_or_else(managed)
     }
 
     /// The broker that was named; `None` where fleetps runs its own.
-    pub fn given_broker(&self) -> Option<Broker> {
+    pub(crate) fn given_broker(&self) -> Option<Broker> {
         let wire = TlsOptions { plaintext: self.tls.plaintext || self.wire.plaintext, ..self.wire.clone() };
         self.broker.nats.is_some().then(|| self.broker.broker(&wire))
     }
@@ -233,7 +233,7 @@ impl Config {
     ///
     /// # Errors
     /// When they could without TLS, and `plaintext` is not set.
-    pub fn public_broker(&self) -> anyhow::Result<Option<PublicServer>> {
+    pub(crate) fn public_broker(&self) -> anyhow::Result<Option<PublicServer>> {
         let Some(listen) = self.managed.broker_listen else { return Ok(None) };
         Ok(Some(PublicServer { listen, tls: self.tls.of_broker(listen, &self.data)? }))
     }
@@ -242,7 +242,7 @@ impl Config {
     ///
     /// # Errors
     /// When none was named and none was ever run there.
-    pub fn broker(&self) -> anyhow::Result<Broker> {
+    pub(crate) fn broker(&self) -> anyhow::Result<Broker> {
         match self.given_broker() {
             Some(broker) => Ok(broker),
             None => Ok(fleetps_nats::server::broker_in(&self.data, Part::Api)?),
@@ -253,7 +253,7 @@ impl Config {
     ///
     /// # Errors
     /// When a value cannot be written as TOML, such as a path that is not Unicode.
-    pub fn to_toml(&self) -> anyhow::Result<String> {
+    pub(crate) fn to_toml(&self) -> anyhow::Result<String> {
         let rooms = [
             Printed::of(&DataSettings { data: self.data.clone() })?,
             Printed::of(&self.web)?,

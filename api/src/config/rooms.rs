@@ -81,7 +81,7 @@ fleetps_nats::settings! {
 /// Whether a command needs a reason.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Reason {
+pub(crate) enum Reason {
     /// It may have one.
     #[default]
     Optional,
@@ -91,7 +91,7 @@ pub enum Reason {
 
 impl ControlSettings {
     /// Whether a command needs a reason.
-    pub fn needs_reason(&self) -> bool {
+    pub(crate) fn needs_reason(&self) -> bool {
         self.reason == Reason::Required
     }
 }

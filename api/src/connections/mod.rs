@@ -78,7 +78,7 @@ struct Counts {
 
 /// One of the connections, from its first byte to its last. It leaves when the last clone is dropped.
 #[derive(Clone)]
-pub struct Place(Arc<Holder>);
+pub(crate) struct Place(Arc<Holder>);
 
 struct Holder {
     connections: Connections,
@@ -92,7 +92,7 @@ struct Holder {
 
 /// A connection that goes on after its answer, as a WebSocket does. Until it is dropped it counts as being answered, and the
 /// server waits for it when it ends.
-pub struct KeptConnection {
+pub(crate) struct KeptConnection {
     place: Place,
     _going_on: TaskTrackerToken,
 }
@@ -223,7 +223,7 @@ impl Place {
     ///
     /// # Errors
     /// The most that one person may have, when they have as many and all of them are being answered.
-    pub fn give_to(&self, person: &Person) -> Result<(), usize> {
+    pub(crate) fn give_to(&self, person: &Person) -> Result<(), usize> {
         let owner = match person.is_nobody_in_particular() {
             true => Owner::Anybody,
             false => Owner::Person(person.name.clone()),
@@ -236,7 +236,7 @@ impl Place {
     ///
     /// # Errors
     /// As of a person.
-    pub fn give_to_host(&self, host: &HostName) -> Result<(), usize> {
+    pub(crate) fn give_to_host(&self, host: &HostName) -> Result<(), usize> {
         // No person's name has a blank.
         self.give(Owner::Person(format!("host {host}")))
     }
@@ -252,7 +252,7 @@ impl Place {
     }
 
     /// Keeps the connection after its answer.
-    pub fn keep(&self) -> KeptConnection {
+    pub(crate) fn keep(&self) -> KeptConnection {
         self.begin_answer();
         KeptConnection { place: self.clone(), _going_on: self.0.kept.token() }
     }
@@ -273,12 +273,12 @@ impl Place {
 
 impl KeptConnection {
     /// Ends when the connection has to make room.
-    pub fn pushed_out(&self) -> WaitForCancellationFuture<'_> {
+    pub(crate) fn pushed_out(&self) -> WaitForCancellationFuture<'_> {
         self.place.0.end.cancelled()
     }
 
     /// Counts a client that missed a deadline.
-    pub fn count_too_slow(&self) {
+    pub(crate) fn count_too_slow(&self) {
         self.place.0.connections.too_slow();
     }
 }

@@ -179,7 +179,7 @@ fn attached(attached: Attached) -> String {
 }
 
 /// The limits in force, in words.
-pub fn limits() -> String {
+pub(crate) fn limits() -> String {
     let memory = size_long(Some(LIMITS.memory_bytes));
     let memory = match LIMITS.address_space_bytes {
         Some(bytes) => {

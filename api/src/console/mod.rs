@@ -15,9 +15,10 @@ use fleetps_ingestor::{
     sql::{AskError, Choice, SqlClient},
 };
 
-pub use answered::{Answered, SqlAnswer, limits};
-pub use examples::{EXAMPLES, Example};
-pub use under_way::Question;
+pub(crate) use answered::{Answered, SqlAnswer, limits};
+pub use examples::EXAMPLES;
+pub(crate) use examples::Example;
+pub(crate) use under_way::Question;
 use under_way::UnderWay;
 
 use crate::{

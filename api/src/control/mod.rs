@@ -24,7 +24,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::authz::{Groups, HostGroups};
 
-pub use shown::{SettingsOfHost, Target};
+pub(crate) use shown::{SettingsOfHost, Target};
 
 /// How soon the broker is asked again after it did not say what is asked of agents.
 const ASK_AGAIN: Duration = Duration::from_secs(1);

@@ -21,7 +21,7 @@ use super::Failure;
 use crate::notify::{Notification, Threads};
 
 /// The stream that has the value.
-pub const STREAM: &str = "DISPATCH";
+pub(super) const STREAM: &str = "DISPATCH";
 /// Its subject. Another version of the value is another subject.
 const SUBJECT: &str = "fleetps-dispatch.1";
 /// The largest value, compressed: what any broker takes in one message.
@@ -38,7 +38,7 @@ const MAX_MUTED: usize = 5;
 /// What is decided.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[serde(default)]
-pub struct Ledger {
+pub(super) struct Ledger {
     /// When the stream of alerts was made that `position` is of, as the broker writes it.
     pub(super) made: String,
     /// The last sequence of the stream of alerts that is decided.

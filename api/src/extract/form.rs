@@ -8,39 +8,39 @@ use axum::{
 
 /// A form, read; `middleware::admit` has checked that a page of this server sent it.
 #[derive(Debug, Clone, Default)]
-pub struct Form(Bytes);
+pub(crate) struct Form(Bytes);
 
 impl Form {
     /// A field; empty when there is none.
-    pub fn field(&self, name: &str) -> String {
+    pub(crate) fn field(&self, name: &str) -> String {
         field(&self.0, name)
     }
 
     /// Every value of a field that is repeated, in their order.
-    pub fn fields(&self, name: &str) -> Vec<String> {
+    pub(crate) fn fields(&self, name: &str) -> Vec<String> {
         let found = form_urlencoded::parse(&self.0).filter(|(key, _)| key == name);
         found.map(|(_, value)| value.into_owned()).collect()
     }
 
     /// Every field with its value, in their order.
-    pub fn pairs(&self) -> impl Iterator<Item = (String, String)> {
+    pub(crate) fn pairs(&self) -> impl Iterator<Item = (String, String)> {
         form_urlencoded::parse(&self.0).into_owned()
     }
 
     /// Whether a field has this value, or is empty and this is what it begins with.
-    pub fn chooses(&self, name: &str, value: &str, is_usual: bool) -> bool {
+    pub(crate) fn chooses(&self, name: &str, value: &str, is_usual: bool) -> bool {
         let given = self.field(name);
         given == value || (given.is_empty() && is_usual)
     }
 
     /// Whether a box is ticked.
-    pub fn is_ticked(&self, name: &str) -> bool {
+    pub(crate) fn is_ticked(&self, name: &str) -> bool {
         !self.field(name).is_empty()
     }
 }
 
 /// A field of a form or of a URL; empty when there is none.
-pub fn field(form: &[u8], name: &str) -> String {
+pub(crate) fn field(form: &[u8], name: &str) -> String {
     let found = form_urlencoded::parse(form).find(|(key, _)| key == name);
     found.map(|(_, value)| value.into_owned()).unwrap_or_default()
 }

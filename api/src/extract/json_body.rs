@@ -12,7 +12,7 @@ use serde::de::DeserializeOwned;
 use crate::refusal::Refusal;
 
 /// What can be sent as JSON. Its schema describes it.
-pub trait JsonShape: DeserializeOwned + JsonSchema {
+pub(crate) trait JsonShape: DeserializeOwned + JsonSchema {
     /// What the body is called in refusals, as in "channel".
     const NAME: &'static str;
     /// An example, in refusals.
@@ -21,7 +21,7 @@ pub trait JsonShape: DeserializeOwned + JsonSchema {
 
 /// A body of this type; an empty one reads as `{}`.
 #[derive(Debug, Clone)]
-pub struct JsonBody<T>(pub T);
+pub(crate) struct JsonBody<T>(pub T);
 
 impl<S: Send + Sync, T: JsonShape> FromRequest<S> for JsonBody<T> {
     type Rejection = Response;

@@ -9,10 +9,12 @@ mod query;
 mod signed_in;
 mod visit;
 
-pub use form::{Form, field};
-pub use header::header_text;
-pub use json_body::{JsonBody, JsonShape};
-pub use next::{NextQuery, own_page, with_next};
-pub use path::{AlertId, ChannelId, CommandPath, DeliveryId, Host, ProcessPath, RuleId, SilenceId, UnitPath};
-pub use query::Query;
-pub use signed_in::{SignedIn, accounts};
+pub(crate) use form::{Form, field};
+pub(crate) use header::header_text;
+pub(crate) use json_body::{JsonBody, JsonShape};
+pub(crate) use next::{NextQuery, own_page, with_next};
+pub(crate) use path::{
+    AlertId, ChannelId, CommandPath, DeliveryId, Host, ProcessPath, RuleId, SilenceId, UnitPath,
+};
+pub(crate) use query::Query;
+pub(crate) use signed_in::{SignedIn, accounts};

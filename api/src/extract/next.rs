@@ -10,19 +10,19 @@ use crate::{
 /// The query of a page that leads somewhere else afterwards.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
-pub struct NextQuery {
+pub(crate) struct NextQuery {
     /// The address it leads to.
     #[serde(with = "parameter", skip_serializing_if = "is_default")]
     pub next: String,
 }
 
 /// `page`, which leads back to `next` afterwards.
-pub fn with_next(page: Url, next: &str) -> Url {
+pub(crate) fn with_next(page: Url, next: &str) -> Url {
     page.with(&NextQuery { next: next.to_owned() })
 }
 
 /// The page of this server that `next` names; the fleet for anything else.
-pub fn own_page(next: &str) -> &str {
+pub(crate) fn own_page(next: &str) -> &str {
     let is_own = next.starts_with('/')
         && !next.starts_with("//")
         && next.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'\\');

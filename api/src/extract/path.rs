@@ -14,11 +14,11 @@ use crate::{query::BadParameter, refusal::Refusal};
 
 /// The host in the path. An invalid name is refused as an unknown host.
 #[derive(Debug, Clone)]
-pub struct Host(pub HostName);
+pub(crate) struct Host(pub HostName);
 
 /// The host and the process id in the path.
 #[derive(Debug, Clone)]
-pub struct ProcessPath {
+pub(crate) struct ProcessPath {
     /// The host.
     pub host: HostName,
     /// The process id.
@@ -27,7 +27,7 @@ pub struct ProcessPath {
 
 /// The host and the unit in the path.
 #[derive(Debug, Clone)]
-pub struct UnitPath {
+pub(crate) struct UnitPath {
     /// The host.
     pub host: HostName,
     /// The unit.
@@ -36,7 +36,7 @@ pub struct UnitPath {
 
 /// The command that the path names. Text that is no id is refused as an unknown one.
 #[derive(Debug, Clone)]
-pub struct CommandPath(pub CommandId);
+pub(crate) struct CommandPath(pub CommandId);
 
 impl<S: Send + Sync> FromRequestParts<S> for CommandPath {
     type Rejection = Response;
@@ -54,7 +54,7 @@ macro_rules! id {
     ($(#[$about:meta])* $name:ident) => {
         $(#[$about])*
         #[derive(Debug, Clone)]
-        pub struct $name(pub String);
+        pub(crate) struct $name(pub(crate) String);
 
         impl<S: Send + Sync> FromRequestParts<S> for $name {
             type Rejection = Response;

@@ -17,7 +17,7 @@ use crate::{
 /// Parameters that `T` does not know are left alone unless it denies them. An empty parameter is an absent one, and of a
 /// repeated one the last counts where `T` has a single value.
 #[derive(Debug, Clone, Copy, Default)]
-pub struct Query<T>(pub T);
+pub(crate) struct Query<T>(pub T);
 
 impl<T: DeserializeOwned, S: Sync> FromRequestParts<S> for Query<T> {
     type Rejection = Refusal;

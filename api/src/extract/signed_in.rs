@@ -12,7 +12,7 @@ use crate::{
 };
 
 /// The accounts; a refusal where sign-in is off.
-pub fn accounts(shared: &AppState) -> Result<&Accounts, Refusal> {
+pub(crate) fn accounts(shared: &AppState) -> Result<&Accounts, Refusal> {
     shared.people.accounts().ok_or_else(|| {
         let hint = "start fleetps without --auth off to have users, sessions and tokens";
         Refusal::new(StatusCode::NOT_FOUND, "users do not sign in on this server", hint)
@@ -21,7 +21,7 @@ pub fn accounts(shared: &AppState) -> Result<&Accounts, Refusal> {
 
 /// A person signed in with a browser, not by an API token: needed to manage users, sessions and tokens.
 #[derive(Debug, Clone)]
-pub struct SignedIn {
+pub(crate) struct SignedIn {
     /// The person.
     pub person: Person,
     /// The key of the session.

@@ -80,7 +80,7 @@ impl AccountPage {
 }
 
 /// The page.
-pub async fn page(
+pub(crate) async fn page(
     layout: Layout,
     signed_in: SignedIn,
     State(shared): State<AppState>,
@@ -89,7 +89,7 @@ pub async fn page(
 }
 
 /// Chooses another password, which ends every other session.
-pub async fn change_password(
+pub(crate) async fn change_password(
     layout: Layout,
     who: SignedIn,
     State(shared): State<AppState>,
@@ -109,7 +109,7 @@ pub async fn change_password(
 }
 
 /// Ends one of one's own sessions.
-pub async fn end_session(
+pub(crate) async fn end_session(
     SignedIn { person, .. }: SignedIn,
     State(shared): State<AppState>,
     form: Form,
@@ -119,7 +119,7 @@ pub async fn end_session(
 }
 
 /// Makes a token, and shows it once.
-pub async fn make_token(
+pub(crate) async fn make_token(
     layout: Layout,
     State(shared): State<AppState>,
     ConfirmedForm { who, form }: ConfirmedForm,
@@ -147,7 +147,7 @@ fn scope_of(grant: Grant, form: &Form) -> TokenScope {
 }
 
 /// Revokes a token.
-pub async fn revoke_token(
+pub(crate) async fn revoke_token(
     SignedIn { person, .. }: SignedIn,
     State(shared): State<AppState>,
     form: Form,
@@ -157,7 +157,7 @@ pub async fn revoke_token(
 }
 
 /// The grant in the fields `role`, `groups` and `hides` of a form.
-pub fn grant_of(form: &Form) -> Result<Grant, AuthError> {
+pub(crate) fn grant_of(form: &Form) -> Result<Grant, AuthError> {
     Ok(Grant {
         role: form.field("role").parse()?,
         groups: groups(&form.field("groups")).map_err(NotAGrant::from)?,

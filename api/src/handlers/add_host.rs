@@ -65,12 +65,12 @@ impl AddHostPage {
 }
 
 /// The form, and who is coming.
-pub async fn page(layout: Layout, scoped: ScopedFleet) -> Result<Response, Refusal> {
+pub(crate) async fn page(layout: Layout, scoped: ScopedFleet) -> Result<Response, Refusal> {
     page::render(&AddHostPage::of(layout, &scoped))
 }
 
 /// Makes a token, and shows the line to paste: once.
-pub async fn make(
+pub(crate) async fn make(
     layout: Layout,
     scoped: ScopedFleet,
     headers: HeaderMap,
@@ -96,7 +96,7 @@ pub async fn make(
 }
 
 /// Approves a host that waits, or turns it away, as the button says that was pressed.
-pub async fn decide(
+pub(crate) async fn decide(
     layout: Layout,
     scoped: ScopedFleet,
     ConfirmedWhereSignedIn(form): ConfirmedWhereSignedIn,

@@ -56,7 +56,11 @@ struct AlertPage {
 }
 
 /// The page of one alert.
-pub async fn page(layout: Layout, scoped: ScopedFleet, AlertId(id): AlertId) -> Result<Response, Refusal> {
+pub(crate) async fn page(
+    layout: Layout,
+    scoped: ScopedFleet,
+    AlertId(id): AlertId,
+) -> Result<Response, Refusal> {
     let (open, changes) = scoped.alert(&id)?;
     let first: Option<&Arc<Transition>> = open.as_ref().map(|open| &open.raised).or(changes.last());
     let Some(first) = first else { return Err(Refusal::no_such_path(Url::alert(&id).path())) };
@@ -87,7 +91,11 @@ pub async fn page(layout: Layout, scoped: ScopedFleet, AlertId(id): AlertId) -> 
 }
 
 /// Acknowledges the alert, or takes that back, as the button says.
-pub async fn acknowledge(scoped: ScopedFleet, AlertId(id): AlertId, form: Form) -> Result<Response, Refusal> {
+pub(crate) async fn acknowledge(
+    scoped: ScopedFleet,
+    AlertId(id): AlertId,
+    form: Form,
+) -> Result<Response, Refusal> {
     scoped.acknowledge(&id, &form.field("why"), form.is_ticked("withdraw")).await?;
     Ok(Redirect::to(&Url::alert(&id).to_string()).into_response())
 }
@@ -95,7 +103,7 @@ pub async fn acknowledge(scoped: ScopedFleet, AlertId(id): AlertId, form: Form) 
 /// The query of the form that acknowledges alerts, as the links of messages have it.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
-pub struct AcknowledgeQuery {
+pub(crate) struct AcknowledgeQuery {
     /// Only this alert.
     #[serde(with = "parameter", skip_serializing_if = "is_default")]
     pub alert: String,
@@ -146,7 +154,7 @@ fn waiting<'a>(scoped: &ScopedFleet, open: &'a [OpenAlert]) -> Vec<&'a OpenAlert
 }
 
 /// The form that acknowledges alerts; one alert has a page of its own. Looking at it changes nothing.
-pub async fn acknowledge_page(
+pub(crate) async fn acknowledge_page(
     layout: Layout,
     scoped: ScopedFleet,
     Query(query): Query<AcknowledgeQuery>,
@@ -172,7 +180,7 @@ pub async fn acknowledge_page(
 
 /// Acknowledges the open alerts that the form says and that the person may acknowledge. It names those that its page had; without
 /// any it means all that are open now.
-pub async fn acknowledge_all(scoped: ScopedFleet, form: Form) -> Result<Response, Refusal> {
+pub(crate) async fn acknowledge_all(scoped: ScopedFleet, form: Form) -> Result<Response, Refusal> {
     let host = match form.field("host") {
         text if text.is_empty() => None,
         text => Some(text.parse().map_err(|_| Refusal::no_such_host(&text))?),

@@ -67,7 +67,7 @@ struct RoutesPage {
 }
 
 /// The page of all routes.
-pub async fn page(layout: Layout, scoped: ScopedFleet) -> Result<Response, Refusal> {
+pub(crate) async fn page(layout: Layout, scoped: ScopedFleet) -> Result<Response, Refusal> {
     let Routes { routes, changed, .. } = scoped.routes().await?;
     let lines = routes.iter().enumerate().map(RouteLine::of).collect();
     page::render(&RoutesPage { layout, tabs: Tabs { current: "Routes" }, lines, changed })
@@ -159,7 +159,7 @@ async fn ids(scoped: &ScopedFleet) -> Result<Vec<String>, Refusal> {
 }
 
 /// The form for a new route.
-pub async fn new_route(layout: Layout, scoped: ScopedFleet) -> Result<Response, Refusal> {
+pub(crate) async fn new_route(layout: Layout, scoped: ScopedFleet) -> Result<Response, Refusal> {
     let (routes, ids) = (scoped.routes().await?, ids(&scoped).await?);
     page::render(&RoutePage::of(layout, &routes, &ids, 0, empty()))
 }
@@ -177,7 +177,7 @@ fn empty() -> Route {
 }
 
 /// The page of one route.
-pub async fn route(
+pub(crate) async fn route(
     layout: Layout,
     scoped: ScopedFleet,
     Path(place): Path<String>,
@@ -195,7 +195,7 @@ pub async fn route(
 }
 
 /// Saves the route of the form, removes or moves it, as the button says; one that is none stays in the form.
-pub async fn change(layout: Layout, scoped: ScopedFleet, form: Form) -> Result<Response, Refusal> {
+pub(crate) async fn change(layout: Layout, scoped: ScopedFleet, form: Form) -> Result<Response, Refusal> {
     let (routes, ids) = (scoped.routes().await?, ids(&scoped).await?);
     let place: usize = form.field("place").parse().unwrap_or_default();
     let revision: u64 = form.field("revision").parse().unwrap_or_default();

@@ -13,7 +13,7 @@ use crate::{
 
 /// The routes by which notifications go to channels.
 #[derive(Serialize, JsonSchema)]
-pub struct AlertRoutes {
+pub(crate) struct AlertRoutes {
     /// In the order in which they are asked.
     routes: Vec<Route>,
     /// Grows with every change; 0 until there is one.
@@ -27,7 +27,7 @@ shape!(AlertRoutes);
 /// Routes as they are sent.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub struct RoutesBody {
+pub(crate) struct RoutesBody {
     /// All of them, in the order in which they are asked.
     routes: Vec<Route>,
     /// The revision that they replace; another one is refused. 0 where there are none yet.
@@ -48,12 +48,12 @@ fn answer(routes: Routes) -> Answer<AlertRoutes> {
 }
 
 /// `GET /api/v1/alerts/routes`: all routes.
-pub async fn list(scoped: ScopedFleet) -> Result<Answer<AlertRoutes>, Refusal> {
+pub(crate) async fn list(scoped: ScopedFleet) -> Result<Answer<AlertRoutes>, Refusal> {
     Ok(answer(scoped.routes_in_force().await?))
 }
 
 /// `PUT /api/v1/alerts/routes`: saves all routes.
-pub async fn save(
+pub(crate) async fn save(
     scoped: ScopedFleet,
     JsonBody(RoutesBody { routes, revision }): JsonBody<RoutesBody>,
 ) -> Result<Answer<AlertRoutes>, Refusal> {

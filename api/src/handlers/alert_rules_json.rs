@@ -15,14 +15,14 @@ use crate::{
 
 /// The rules by which alerts are raised.
 #[derive(Serialize, JsonSchema)]
-pub struct AlertRules {
+pub(crate) struct AlertRules {
     rules: Vec<RuleRow>,
 }
 
 /// A rule.
 #[derive(Serialize, JsonSchema)]
 #[schemars(rename = "AlertRule")]
-pub struct RuleRow {
+pub(crate) struct RuleRow {
     id: String,
     sentence: String,
     #[schemars(extend("enum" = Severity::ALL.map(Severity::word)))]
@@ -73,7 +73,7 @@ fn rule(scoped: &ScopedFleet, rule: &RuleEntry) -> RuleRow {
 /// A rule as it is sent.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub struct RuleBody {
+pub(crate) struct RuleBody {
     /// The rule, as in cpu > 90% for 10m over program; docs/alerts.md has the language.
     sentence: String,
     #[serde(default)]
@@ -103,13 +103,13 @@ impl JsonShape for RuleBody {
 }
 
 /// `GET /api/v1/alerts/rules`: the rules.
-pub async fn rules(scoped: ScopedFleet) -> Result<Answer<AlertRules>, Refusal> {
+pub(crate) async fn rules(scoped: ScopedFleet) -> Result<Answer<AlertRules>, Refusal> {
     let rules = scoped.alert_rules().await?;
     Ok(Answer::of(&AlertRules { rules: rules.iter().map(|it| rule(&scoped, it)).collect() }))
 }
 
 /// `PUT /api/v1/alerts/rules/{id}`: saves a rule.
-pub async fn save(
+pub(crate) async fn save(
     scoped: ScopedFleet,
     RuleId(id): RuleId,
     JsonBody(body): JsonBody<RuleBody>,
@@ -121,7 +121,7 @@ pub async fn save(
 }
 
 /// `DELETE /api/v1/alerts/rules/{id}`: removes a saved rule; answers with the rules that there are then.
-pub async fn remove(scoped: ScopedFleet, RuleId(id): RuleId) -> Result<Answer<AlertRules>, Refusal> {
+pub(crate) async fn remove(scoped: ScopedFleet, RuleId(id): RuleId) -> Result<Answer<AlertRules>, Refusal> {
     scoped.remove_rule(&id, None).await?;
     rules(scoped).await
 }

@@ -4,14 +4,14 @@ use super::page::Layout;
 use crate::url::Url;
 
 /// Above the pages of alerts: which of them this is.
-pub struct Tabs {
+pub(super) struct Tabs {
     /// The label of this one.
     pub current: &'static str,
 }
 
 impl Tabs {
     /// The tabs that the person may open: what they are called, where they lead, whether this is it.
-    pub fn links(&self, layout: &Layout) -> Vec<(&'static str, Url, bool)> {
+    pub(super) fn links(&self, layout: &Layout) -> Vec<(&'static str, Url, bool)> {
         let mut tabs =
             vec![("Now", Url::alerts()), ("History", Url::alert_history()), ("Rules", Url::alert_rules())];
         tabs.push(("Silences", Url::silences()));

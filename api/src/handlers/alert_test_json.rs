@@ -23,7 +23,7 @@ use crate::{
 /// A rule that is to be tried, as it is sent.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub struct TestBody {
+pub(crate) struct TestBody {
     /// The rule, as in cpu > 90% for 10m over program.
     sentence: String,
     /// The groups whose hosts it is tried on; all hosts without it.
@@ -46,7 +46,7 @@ impl JsonShape for TestBody {
 
 /// What a rule would have said in the past.
 #[derive(Serialize, JsonSchema)]
-pub struct AlertTest {
+pub(crate) struct AlertTest {
     sentence: String,
     from: Time,
     to: Time,
@@ -97,7 +97,7 @@ fn ends() -> Vec<Option<&'static str>> {
 shape!(AlertTest);
 
 /// `POST /api/v1/alerts/test`: what a rule would have said in the past.
-pub async fn test(
+pub(crate) async fn test(
     scoped: ScopedFleet,
     JsonBody(TestBody { sentence, groups, range }): JsonBody<TestBody>,
 ) -> Result<Answer<AboutPast<AlertTest>>, Refusal> {

@@ -44,14 +44,14 @@ const DEFAULT_CHANGES: usize = 200;
 const MAX_CHANGES: usize = 50_000;
 
 /// How far back a rule is tried where nothing is said.
-pub const USUAL_RANGE: Duration = Duration::from_secs(86_400);
+pub(crate) const USUAL_RANGE: Duration = Duration::from_secs(86_400);
 /// The longest time that a rule is tried on: as long as every sample is kept.
 const MOST_RANGE: Duration = Duration::from_secs(7 * 86_400);
 
 /// The query of open alerts.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
-pub struct AlertsQuery {
+pub(crate) struct AlertsQuery {
     /// Only of the rule of this id.
     #[serde(with = "parameter", skip_serializing_if = "is_default")]
     pub rule: String,
@@ -70,7 +70,7 @@ parameters! {
 /// The query of changes.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
-pub struct ChangesQuery {
+pub(crate) struct ChangesQuery {
     /// Which alerts.
     #[serde(flatten)]
     pub alerts: AlertsQuery,
@@ -88,7 +88,7 @@ parameters! {
 
 impl AlertsQuery {
     /// Which alerts it asks for.
-    pub fn filter(&self) -> AlertFilter {
+    pub(crate) fn filter(&self) -> AlertFilter {
         AlertFilter { host: self.host.clone(), rule: self.rule.clone(), ..AlertFilter::default() }
     }
 }
@@ -112,7 +112,7 @@ fn view_of(scoped: &ScopedFleet, query: &AlertsQuery) -> View {
 }
 
 /// The page.
-pub async fn page(
+pub(crate) async fn page(
     layout: Layout,
     scoped: ScopedFleet,
     Query(query): Query<AlertsQuery>,
@@ -128,7 +128,7 @@ pub async fn page(
 }
 
 /// Its live updates.
-pub async fn live(
+pub(crate) async fn live(
     scoped: ScopedFleet,
     Query(Live { query, since }): Query<Live<AlertsQuery>>,
     headers: HeaderMap,
@@ -154,7 +154,7 @@ struct HistoryPage {
 }
 
 /// The page of what became of alerts.
-pub async fn history(
+pub(crate) async fn history(
     layout: Layout,
     scoped: ScopedFleet,
     Query(query): Query<ChangesQuery>,
@@ -183,7 +183,7 @@ struct RulesPage {
 }
 
 /// The page of the rules.
-pub async fn rules(layout: Layout, scoped: ScopedFleet) -> Result<Response, Refusal> {
+pub(crate) async fn rules(layout: Layout, scoped: ScopedFleet) -> Result<Response, Refusal> {
     let rules = scoped.alert_rules().await?;
     let table = alerts::rules_table(&rules, |id| scoped.alert_counts(id));
     page::render(&RulesPage { layout, tabs: Tabs { current: "Rules" }, table })
@@ -257,7 +257,7 @@ impl RulePage {
 }
 
 /// The form for a new rule.
-pub async fn new_rule(
+pub(crate) async fn new_rule(
     layout: Layout,
     scoped: ScopedFleet,
     Query(query): Query<NewRuleQuery>,
@@ -271,13 +271,17 @@ pub async fn new_rule(
 }
 
 /// The page of one rule.
-pub async fn rule(layout: Layout, scoped: ScopedFleet, RuleId(id): RuleId) -> Result<Response, Refusal> {
+pub(crate) async fn rule(
+    layout: Layout,
+    scoped: ScopedFleet,
+    RuleId(id): RuleId,
+) -> Result<Response, Refusal> {
     let rule = scoped.alert_rules().await?.into_iter().find(|rule| rule.id == id);
     page::render(&RulePage::of(layout, &scoped, rule.ok_or_else(|| no_such_rule(&id))?))
 }
 
 /// Saves the rule of the form, or removes it where the button says so; a rule that is none stays in the form.
-pub async fn change(layout: Layout, scoped: ScopedFleet, form: Form) -> Result<Response, Refusal> {
+pub(crate) async fn change(layout: Layout, scoped: ScopedFleet, form: Form) -> Result<Response, Refusal> {
     let filled = RuleForm {
         id: form.field("id"),
         sentence: form.field("sentence"),
@@ -368,7 +372,7 @@ fn groups_of(text: &str) -> Result<Option<BTreeSet<String>>, Refusal> {
 ///
 /// # Errors
 /// When it is no rule, the range is too long, or the history cannot be read in time.
-pub async fn try_rule(
+pub(crate) async fn try_rule(
     scoped: &ScopedFleet,
     sentence: &str,
     groups: Option<BTreeSet<String>>,

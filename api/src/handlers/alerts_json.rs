@@ -15,7 +15,7 @@ use crate::{
 
 /// The alerts that are open now, the worst first and then the newest.
 #[derive(Serialize, JsonSchema)]
-pub struct OpenAlerts {
+pub(crate) struct OpenAlerts {
     /// Whether all that the broker keeps was read; until then there may be others.
     is_complete: bool,
     alerts: Vec<AlertRow>,
@@ -23,7 +23,7 @@ pub struct OpenAlerts {
 
 /// What became of alerts, the latest first.
 #[derive(Serialize, JsonSchema)]
-pub struct AlertChanges {
+pub(crate) struct AlertChanges {
     /// How many there are, without `limit`.
     total: usize,
     changes: Vec<ChangeRow>,
@@ -32,7 +32,7 @@ pub struct AlertChanges {
 /// Something that needs a person.
 #[derive(Serialize, JsonSchema)]
 #[schemars(rename = "Alert")]
-pub struct AlertRow {
+pub(crate) struct AlertRow {
     /// The same in every answer and message about it.
     id: String,
     rule: String,
@@ -151,7 +151,7 @@ fn change(transition: &Transition) -> ChangeRow {
 }
 
 /// `GET /api/v1/alerts`: those that are open.
-pub async fn open(scoped: ScopedFleet, Query(query): Query<AlertsQuery>) -> Answer<OpenAlerts> {
+pub(crate) async fn open(scoped: ScopedFleet, Query(query): Query<AlertsQuery>) -> Answer<OpenAlerts> {
     let alerts = scoped.open_alerts(&query.filter()).iter().map(alert).collect();
     Answer::of(&OpenAlerts { is_complete: scoped.knows_alerts(), alerts })
 }
@@ -159,7 +159,7 @@ pub async fn open(scoped: ScopedFleet, Query(query): Query<AlertsQuery>) -> Answ
 /// An acknowledgement as it is sent.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub struct AcknowledgeBody {
+pub(crate) struct AcknowledgeBody {
     /// What is done about it; may be empty.
     #[serde(default)]
     why: String,
@@ -171,7 +171,7 @@ impl JsonShape for AcknowledgeBody {
 }
 
 /// `POST /api/v1/alerts/{id}/acknowledge`: says that one looks after an alert.
-pub async fn acknowledge(
+pub(crate) async fn acknowledge(
     scoped: ScopedFleet,
     AlertId(id): AlertId,
     JsonBody(AcknowledgeBody { why }): JsonBody<AcknowledgeBody>,
@@ -180,12 +180,12 @@ pub async fn acknowledge(
 }
 
 /// `DELETE /api/v1/alerts/{id}/acknowledge`: takes that back.
-pub async fn withdraw(scoped: ScopedFleet, AlertId(id): AlertId) -> Result<Answer<AlertRow>, Refusal> {
+pub(crate) async fn withdraw(scoped: ScopedFleet, AlertId(id): AlertId) -> Result<Answer<AlertRow>, Refusal> {
     Ok(Answer::of(&alert(&scoped.acknowledge(&id, "", true).await?)))
 }
 
 /// `GET /api/v1/alerts/history`: what became of alerts.
-pub async fn history(scoped: ScopedFleet, Query(query): Query<ChangesQuery>) -> Answer<AlertChanges> {
+pub(crate) async fn history(scoped: ScopedFleet, Query(query): Query<ChangesQuery>) -> Answer<AlertChanges> {
     let (changes, total) = scoped.alert_changes(&query.alerts.filter(), query.limit.get());
     Answer::of(&AlertChanges { total, changes: changes.iter().map(|it| change(it)).collect() })
 }

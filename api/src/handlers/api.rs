@@ -22,7 +22,7 @@ use crate::{
 /// The OpenAPI 3.1 document.
 #[derive(Debug, Serialize)]
 #[serde(transparent)]
-pub struct OpenApi(Json);
+pub(crate) struct OpenApi(Json);
 
 shape!(OpenApi);
 
@@ -42,7 +42,10 @@ fn document_for(interface: &Interface, person: &Person) -> Json {
 }
 
 /// The document.
-pub async fn document(Extension(interface): Extension<Arc<Interface>>, person: Person) -> Answer<OpenApi> {
+pub(crate) async fn document(
+    Extension(interface): Extension<Arc<Interface>>,
+    person: Person,
+) -> Answer<OpenApi> {
     Answer::of(&OpenApi(document_for(&interface, &person)))
 }
 
@@ -120,7 +123,7 @@ fn values(schema: &Json) -> String {
 }
 
 /// The page.
-pub async fn page(
+pub(crate) async fn page(
     layout: Layout,
     Extension(interface): Extension<Arc<Interface>>,
     person: Person,

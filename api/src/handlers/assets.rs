@@ -18,7 +18,7 @@ use crate::{refusal::Refusal, url::Url};
 /// Every file of the folder.
 #[derive(RustEmbed)]
 #[folder = "../templates/assets"]
-pub struct Assets;
+pub(crate) struct Assets;
 
 /// One hash for all: modules name each other by relative addresses, so they travel together.
 static VERSION: LazyLock<String> = LazyLock::new(|| {
@@ -33,12 +33,14 @@ static VERSION: LazyLock<String> = LazyLock::new(|| {
 });
 
 /// Where the assets of this build are.
-pub fn prefix() -> String {
+pub(crate) fn prefix() -> String {
     Url::assets(&VERSION).to_string()
 }
 
 /// One asset.
-pub async fn file(Path((version, file)): Path<(String, String)>) -> Result<impl IntoResponse, Refusal> {
+pub(crate) async fn file(
+    Path((version, file)): Path<(String, String)>,
+) -> Result<impl IntoResponse, Refusal> {
     let missing = || Refusal::no_such_path(Url::asset(&version, &file).path());
     if version != *VERSION {
         return Err(missing());
@@ -49,7 +51,7 @@ pub async fn file(Path((version, file)): Path<(String, String)>) -> Result<impl 
 }
 
 /// Browsers ask for this address even if the page names another.
-pub async fn icon() -> Result<impl IntoResponse, Refusal> {
+pub(crate) async fn icon() -> Result<impl IntoResponse, Refusal> {
     let found = Assets::get("icon.svg").ok_or_else(|| Refusal::no_such_path("/favicon.ico"))?;
     Ok((headers("image/svg+xml", "public, max-age=86400"), found.data.into_owned()))
 }

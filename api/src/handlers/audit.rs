@@ -43,7 +43,7 @@ const DEFAULT_SPAN: Duration = Duration::from_secs(7 * 86_400);
 /// The query of the audit.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
-pub struct AuditQuery {
+pub(crate) struct AuditQuery {
     /// A part of a name.
     #[serde(with = "parameter", skip_serializing_if = "is_default")]
     pub who: String,
@@ -73,7 +73,7 @@ parameters! {
 
 /// The requested entries.
 #[derive(Debug, Clone)]
-pub struct AuditRequest {
+pub(crate) struct AuditRequest {
     /// The query.
     pub query: AuditQuery,
     /// The span.
@@ -85,14 +85,14 @@ impl AuditRequest {
     ///
     /// # Errors
     /// When its span ends before it begins.
-    pub fn of(query: AuditQuery) -> Result<Self, BadParameter> {
+    pub(crate) fn of(query: AuditQuery) -> Result<Self, BadParameter> {
         let now_us = now_us();
         let span = PageSpan::of(query.span.clone(), now_us, now_us, DEFAULT_SPAN)?;
         Ok(Self { query, span })
     }
 
     /// The same as a question.
-    pub fn question(&self) -> audit::AuditQuery {
+    pub(crate) fn question(&self) -> audit::AuditQuery {
         let given = |text: &String| (!text.is_empty()).then(|| text.clone());
         // Entries of this moment are included, by any program's clock.
         let ahead_us = if self.span.follows_ms().is_some() { 60_000_000 } else { 0 };
@@ -107,7 +107,7 @@ impl AuditRequest {
     }
 
     /// The query for older entries, up to `at_us` of the last one shown; entries of that moment are shown again.
-    pub fn older(&self, at_us: i64) -> AuditQuery {
+    pub(crate) fn older(&self, at_us: i64) -> AuditQuery {
         AuditQuery { span: self.span.until(at_us.saturating_add(1)), ..self.query.clone() }
     }
 }
@@ -153,7 +153,7 @@ impl AuditPage {
 }
 
 /// Takes the command lines of signalled processes off, where the person may not see them.
-pub fn withhold_command_lines(shared: &AppState, person: &Person, entries: &mut [Chained]) {
+pub(crate) fn withhold_command_lines(shared: &AppState, person: &Person, entries: &mut [Chained]) {
     for Chained { entry, .. } in
         entries.iter_mut().filter(|chained| chained.entry.action.starts_with("command."))
     {
@@ -165,7 +165,7 @@ pub fn withhold_command_lines(shared: &AppState, person: &Person, entries: &mut 
 }
 
 /// The audit as a page.
-pub async fn page(
+pub(crate) async fn page(
     layout: Layout,
     State(shared): State<AppState>,
     person: Person,

@@ -40,7 +40,7 @@ const COLUMNS: [&str; 10] = [
 
 /// Who did what, the latest first.
 #[derive(Serialize, JsonSchema)]
-pub struct Audit<'a> {
+pub(crate) struct Audit<'a> {
     from: Time,
     to: Time,
     /// How many there are, without `limit`.
@@ -87,7 +87,7 @@ fn row(chained: &Chained) -> Row<'_> {
 }
 
 /// The entries.
-pub async fn list(
+pub(crate) async fn list(
     State(shared): State<AppState>,
     person: Person,
     Query(InFormat { query, format }): Query<InFormat<AuditQuery>>,

@@ -67,7 +67,7 @@ impl ChannelsPage {
 }
 
 /// The page of all channels.
-pub async fn page(layout: Layout, scoped: ScopedFleet) -> Result<Response, Refusal> {
+pub(crate) async fn page(layout: Layout, scoped: ScopedFleet) -> Result<Response, Refusal> {
     let (channels, deliveries) = (scoped.channels().await?, Deliveries::of(&scoped, "").await?);
     page::render(&ChannelsPage { layout, tabs: Tabs { current: "Channels" }, channels, deliveries })
 }
@@ -162,14 +162,14 @@ impl ChannelPage {
 /// The query of the form for a new channel.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
-pub struct NewChannelQuery {
+pub(crate) struct NewChannelQuery {
     /// Its kind.
     #[serde(with = "parameter", skip_serializing_if = "is_default")]
     pub kind: String,
 }
 
 /// The form for a new channel.
-pub async fn new_channel(
+pub(crate) async fn new_channel(
     layout: Layout,
     scoped: ScopedFleet,
     Query(NewChannelQuery { kind }): Query<NewChannelQuery>,
@@ -182,7 +182,7 @@ pub async fn new_channel(
 }
 
 /// The page of one channel.
-pub async fn channel(
+pub(crate) async fn channel(
     layout: Layout,
     scoped: ScopedFleet,
     ChannelId(id): ChannelId,
@@ -195,7 +195,7 @@ pub async fn channel(
 }
 
 /// Saves the channel of the form, removes or tries it, as the button says; one that is none stays in the form.
-pub async fn change(layout: Layout, scoped: ScopedFleet, form: Form) -> Result<Response, Refusal> {
+pub(crate) async fn change(layout: Layout, scoped: ScopedFleet, form: Form) -> Result<Response, Refusal> {
     let filled = ChannelForm::filled_in(&form);
     let done = match form.field("do").as_str() {
         "test" => return test(layout, &scoped, &filled.id).await,
@@ -232,7 +232,7 @@ async fn test(layout: Layout, scoped: &ScopedFleet, id: &str) -> Result<Response
 }
 
 /// Sends again what could not be delivered.
-pub async fn deliver_again(scoped: ScopedFleet, form: Form) -> Result<Response, Refusal> {
+pub(crate) async fn deliver_again(scoped: ScopedFleet, form: Form) -> Result<Response, Refusal> {
     scoped.deliver_again(&form.field("id")).await?;
     Ok(Redirect::to(&Url::channels().at("deliveries").to_string()).into_response())
 }

@@ -23,14 +23,14 @@ const MAX_DELIVERIES: usize = 11_000;
 
 /// The channels that notifications go to, by id.
 #[derive(Serialize, JsonSchema)]
-pub struct Channels {
+pub(crate) struct Channels {
     channels: Vec<ChannelRow>,
 }
 
 /// A channel that notifications go to.
 #[derive(Serialize, JsonSchema)]
 #[schemars(rename = "Channel")]
-pub struct ChannelRow {
+pub(crate) struct ChannelRow {
     id: String,
     /// Grows with every change.
     revision: u64,
@@ -46,7 +46,7 @@ pub struct ChannelRow {
 
 /// What became of a test message.
 #[derive(Serialize, JsonSchema)]
-pub struct ChannelTest {
+pub(crate) struct ChannelTest {
     /// `queued` while nothing has taken it from the outbox.
     #[schemars(extend("enum" = ["queued", "sending", "waiting", "sent", "undeliverable"]))]
     state: &'static str,
@@ -57,7 +57,7 @@ pub struct ChannelTest {
 
 /// What became of notifications, undeliverable ones first, and of these the latest change.
 #[derive(Serialize, JsonSchema)]
-pub struct Deliveries {
+pub(crate) struct Deliveries {
     /// How many there are, without `limit`.
     total: usize,
     deliveries: Vec<DeliveryRow>,
@@ -84,7 +84,7 @@ struct DeliveryRow {
 
 /// That it is on its way.
 #[derive(Serialize, JsonSchema)]
-pub struct SentAgain {
+pub(crate) struct SentAgain {
     id: String,
 }
 
@@ -97,7 +97,7 @@ shape!(SentAgain);
 /// A channel as it is sent.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub struct ChannelBody {
+pub(crate) struct ChannelBody {
     /// What people call it.
     name: String,
     /// How it is reached. Without its secret it keeps the one that it has, as long as it leads to the same receiver.
@@ -118,7 +118,7 @@ impl JsonShape for ChannelBody {
 /// The query of deliveries.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
-pub struct DeliveriesQuery {
+pub(crate) struct DeliveriesQuery {
     /// Only to this channel.
     #[serde(with = "parameter", skip_serializing_if = "is_default")]
     pub channel: String,
@@ -150,18 +150,21 @@ fn delivery(Delivery { id, record }: Delivery) -> DeliveryRow {
 }
 
 /// `GET /api/v1/alerts/channels`: all channels.
-pub async fn list(scoped: ScopedFleet) -> Result<Answer<Channels>, Refusal> {
+pub(crate) async fn list(scoped: ScopedFleet) -> Result<Answer<Channels>, Refusal> {
     let channels = scoped.channels().await?.into_iter().map(row).collect();
     Ok(Answer::of(&Channels { channels }))
 }
 
 /// `GET /api/v1/alerts/channels/{id}`: one channel.
-pub async fn one(scoped: ScopedFleet, ChannelId(id): ChannelId) -> Result<Answer<ChannelRow>, Refusal> {
+pub(crate) async fn one(
+    scoped: ScopedFleet,
+    ChannelId(id): ChannelId,
+) -> Result<Answer<ChannelRow>, Refusal> {
     Ok(Answer::of(&row(scoped.channel(&id).await?)))
 }
 
 /// `PUT /api/v1/alerts/channels/{id}`: saves a channel.
-pub async fn save(
+pub(crate) async fn save(
     scoped: ScopedFleet,
     ChannelId(id): ChannelId,
     JsonBody(ChannelBody { name, means, fallback, revision }): JsonBody<ChannelBody>,
@@ -171,13 +174,19 @@ pub async fn save(
 }
 
 /// `DELETE /api/v1/alerts/channels/{id}`: removes a channel; answers with those that there are then.
-pub async fn remove(scoped: ScopedFleet, ChannelId(id): ChannelId) -> Result<Answer<Channels>, Refusal> {
+pub(crate) async fn remove(
+    scoped: ScopedFleet,
+    ChannelId(id): ChannelId,
+) -> Result<Answer<Channels>, Refusal> {
     scoped.remove_channel(&id, None).await?;
     list(scoped).await
 }
 
 /// `POST /api/v1/alerts/channels/{id}/test`: sends a test message.
-pub async fn test(scoped: ScopedFleet, ChannelId(id): ChannelId) -> Result<Answer<ChannelTest>, Refusal> {
+pub(crate) async fn test(
+    scoped: ScopedFleet,
+    ChannelId(id): ChannelId,
+) -> Result<Answer<ChannelTest>, Refusal> {
     let record = scoped.test_channel(&id).await?;
     let test = match record {
         Some(record) => {
@@ -189,7 +198,7 @@ pub async fn test(scoped: ScopedFleet, ChannelId(id): ChannelId) -> Result<Answe
 }
 
 /// `GET /api/v1/alerts/deliveries`: what became of notifications.
-pub async fn deliveries(
+pub(crate) async fn deliveries(
     scoped: ScopedFleet,
     Query(query): Query<DeliveriesQuery>,
 ) -> Result<Answer<Deliveries>, Refusal> {
@@ -198,7 +207,10 @@ pub async fn deliveries(
 }
 
 /// `POST /api/v1/alerts/deliveries/{id}/again`: sends again what could not be delivered.
-pub async fn again(scoped: ScopedFleet, DeliveryId(id): DeliveryId) -> Result<Answer<SentAgain>, Refusal> {
+pub(crate) async fn again(
+    scoped: ScopedFleet,
+    DeliveryId(id): DeliveryId,
+) -> Result<Answer<SentAgain>, Refusal> {
     scoped.deliver_again(&id).await?;
     Ok(Answer::of(&SentAgain { id }))
 }

@@ -18,7 +18,7 @@ use crate::{
 
 /// A command, or a plan of several.
 #[derive(Serialize, JsonSchema)]
-pub struct Command {
+pub(crate) struct Command {
     /// The id to ask for it by.
     id: String,
     /// Whether nothing more becomes of it, on any host.
@@ -30,7 +30,7 @@ pub struct Command {
 /// Commands, the latest first.
 #[derive(Serialize, JsonSchema)]
 #[schemars(rename = "Commands")]
-pub struct CommandList {
+pub(crate) struct CommandList {
     /// How many there are, without `limit`.
     total: usize,
     commands: Vec<CommandRow>,
@@ -98,7 +98,7 @@ struct StepRow {
 
 /// How a unit is now, as its host says.
 #[derive(Serialize, JsonSchema)]
-pub struct Unit {
+pub(crate) struct Unit {
     host: String,
     unit: String,
     /// Whether systemd of the host knows it; what follows is empty otherwise.
@@ -115,7 +115,7 @@ pub struct Unit {
 
 impl Unit {
     /// A unit as it was seen.
-    pub fn of(host: &HostName, unit: &UnitName, sight: Sight) -> Self {
+    pub(crate) fn of(host: &HostName, unit: &UnitName, sight: Sight) -> Self {
         let Sight { exists, state, since_us, main_pid, detail } = sight;
         Self {
             host: host.to_string(),
@@ -149,20 +149,20 @@ fn signals() -> Vec<Option<&'static str>> {
 
 impl Command {
     /// These records, as `scoped` may see them.
-    pub fn of(scoped: &ScopedFleet, id: &CommandId, records: &[Arc<CommandRecord>]) -> Self {
+    pub(crate) fn of(scoped: &ScopedFleet, id: &CommandId, records: &[Arc<CommandRecord>]) -> Self {
         let is_over = records.iter().all(|record| record.is_over);
         Self { id: id.to_string(), is_over, commands: CommandRow::all(scoped, records) }
     }
 
     /// Whether nothing more becomes of it, on any host.
-    pub fn is_over(&self) -> bool {
+    pub(crate) fn is_over(&self) -> bool {
         self.is_over
     }
 }
 
 impl CommandList {
     /// These records of `total`, as `scoped` may see them.
-    pub fn of(scoped: &ScopedFleet, records: &[Arc<CommandRecord>], total: usize) -> Self {
+    pub(crate) fn of(scoped: &ScopedFleet, records: &[Arc<CommandRecord>], total: usize) -> Self {
         Self { total, commands: CommandRow::all(scoped, records) }
     }
 }

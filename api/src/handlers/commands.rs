@@ -31,7 +31,7 @@ const SHOWN_COMMANDS: usize = 200;
 /// The query of the list.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
-pub struct CommandsPageQuery {
+pub(crate) struct CommandsPageQuery {
     #[serde(with = "parameter::optional", skip_serializing_if = "Option::is_none")]
     host: Option<HostName>,
     #[serde(with = "parameter", skip_serializing_if = "is_default")]
@@ -56,7 +56,7 @@ fn list_view(scoped: &ScopedFleet, query: &CommandsPageQuery, version: u64) -> (
 }
 
 /// The page of all commands.
-pub async fn list(
+pub(crate) async fn list(
     layout: Layout,
     scoped: ScopedFleet,
     Query(query): Query<CommandsPageQuery>,
@@ -76,7 +76,7 @@ pub async fn list(
 }
 
 /// Its live updates.
-pub async fn list_live(
+pub(crate) async fn list_live(
     scoped: ScopedFleet,
     Query(Live { query, since }): Query<Live<CommandsPageQuery>>,
     headers: HeaderMap,
@@ -135,10 +135,10 @@ impl CommandPage {
 /// The query of the page of one command, which has none.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
-pub struct NoQuery {}
+pub(crate) struct NoQuery {}
 
 /// The page of one command, or of a plan.
-pub async fn one(
+pub(crate) async fn one(
     layout: Layout,
     scoped: ScopedFleet,
     CommandPath(id): CommandPath,
@@ -161,7 +161,7 @@ pub async fn one(
 }
 
 /// Its live updates.
-pub async fn one_live(
+pub(crate) async fn one_live(
     scoped: ScopedFleet,
     Query(Live { query: NoQuery {}, since }): Query<Live<NoQuery>>,
     CommandPath(id): CommandPath,
@@ -175,7 +175,7 @@ pub async fn one_live(
 }
 
 /// Cancels what was not sent yet.
-pub async fn cancel(scoped: ScopedFleet, CommandPath(id): CommandPath) -> Result<Response, Refusal> {
+pub(crate) async fn cancel(scoped: ScopedFleet, CommandPath(id): CommandPath) -> Result<Response, Refusal> {
     scoped.cancel_command(&id).await?;
     Ok(Redirect::to(&Url::command(id.as_str()).to_string()).into_response())
 }

@@ -37,7 +37,7 @@ const LOOK_AGAIN: Duration = Duration::from_millis(200);
 
 /// How long an answer may be held back until a command is over.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct WaitFor(Duration);
+pub(crate) struct WaitFor(Duration);
 
 impl Value for WaitFor {
     fn read(given: &str) -> Result<Self, String> {
@@ -54,7 +54,7 @@ impl Value for WaitFor {
 /// The query of a command.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
-pub struct CommandQuery {
+pub(crate) struct CommandQuery {
     #[serde(with = "parameter", skip_serializing_if = "is_default")]
     wait: WaitFor,
 }
@@ -68,7 +68,7 @@ parameters! {
 /// The query of a list of commands.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
-pub struct CommandsQuery {
+pub(crate) struct CommandsQuery {
     #[serde(with = "parameter::optional", skip_serializing_if = "Option::is_none")]
     host: Option<HostName>,
     #[serde(with = "parameter", skip_serializing_if = "is_default")]
@@ -131,7 +131,7 @@ impl CommandRequest {
 ///
 /// # Errors
 /// When a number is out of range.
-pub fn pace(parallel: Option<usize>, stop_after: Option<usize>) -> Result<Pace, Refusal> {
+pub(crate) fn pace(parallel: Option<usize>, stop_after: Option<usize>) -> Result<Pace, Refusal> {
     let usual = Pace::default();
     let in_range = |name: &str, given: Option<usize>, usual: usize| match given.unwrap_or(usual) {
         number @ 1..=MAX_TARGETS => Ok(number),
@@ -152,7 +152,7 @@ fn unit_fields() -> Json {
 }
 
 /// The schema of a command to one host, for the routes.
-pub fn body() -> Json {
+pub(crate) fn body() -> Json {
     let mut fields = unit_fields();
     fields["signal"] = json!({"enum": Signal::ALL.map(Signal::name)});
     let pid = json!({"type": "integer", "format": "int64", "minimum": 1, "maximum": i32::MAX});
@@ -167,7 +167,7 @@ pub fn body() -> Json {
 }
 
 /// The schema of a command to several hosts, for the routes.
-pub fn body_of_several() -> Json {
+pub(crate) fn body_of_several() -> Json {
     let mut fields = unit_fields();
     let number = |words: &str| json!({"type": "integer", "format": "int64", "minimum": 1, "maximum": MAX_TARGETS, "description": words});
     fields["hosts"] =
@@ -179,7 +179,7 @@ pub fn body_of_several() -> Json {
 }
 
 /// Commands one host.
-pub async fn ask_host(
+pub(crate) async fn ask_host(
     scoped: ScopedFleet,
     Query(query): Query<CommandQuery>,
     Host(host): Host,
@@ -192,7 +192,7 @@ pub async fn ask_host(
 }
 
 /// Commands several hosts.
-pub async fn ask_several(
+pub(crate) async fn ask_several(
     scoped: ScopedFleet,
     Query(query): Query<CommandQuery>,
     body: Bytes,
@@ -209,7 +209,7 @@ pub async fn ask_several(
 ///
 /// # Errors
 /// When one is named twice.
-pub fn each_once(hosts: Vec<HostName>) -> Result<Vec<HostName>, Refusal> {
+pub(crate) fn each_once(hosts: Vec<HostName>) -> Result<Vec<HostName>, Refusal> {
     let mut seen = std::collections::BTreeSet::new();
     match hosts.iter().find(|host| !seen.insert(*host)) {
         Some(twice) => Err(bad(format!("{twice} is named twice"), "name each host once")),
@@ -218,13 +218,16 @@ pub fn each_once(hosts: Vec<HostName>) -> Result<Vec<HostName>, Refusal> {
 }
 
 /// How a unit of a host is.
-pub async fn unit(scoped: ScopedFleet, UnitPath { host, unit }: UnitPath) -> Result<Answer<Unit>, Refusal> {
+pub(crate) async fn unit(
+    scoped: ScopedFleet,
+    UnitPath { host, unit }: UnitPath,
+) -> Result<Answer<Unit>, Refusal> {
     let sight = scoped.unit(&host, unit.clone()).await?;
     Ok(Answer::of(&Unit::of(&host, &unit, sight)))
 }
 
 /// What becomes of a command.
-pub async fn one(
+pub(crate) async fn one(
     scoped: ScopedFleet,
     Query(query): Query<CommandQuery>,
     CommandPath(id): CommandPath,
@@ -233,7 +236,7 @@ pub async fn one(
 }
 
 /// Cancels what was not sent yet of a command.
-pub async fn cancel(
+pub(crate) async fn cancel(
     scoped: ScopedFleet,
     CommandPath(id): CommandPath,
 ) -> Result<OrAccepted<Command>, Refusal> {
@@ -242,7 +245,7 @@ pub async fn cancel(
 }
 
 /// The latest commands.
-pub async fn list(
+pub(crate) async fn list(
     scoped: ScopedFleet,
     Query(query): Query<CommandsQuery>,
 ) -> Result<Answer<CommandList>, Refusal> {

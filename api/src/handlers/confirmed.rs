@@ -20,7 +20,7 @@ const PASSWORD: &str = "confirm-password";
 
 /// A form of a person who gave the password recently, as dangerous actions require.
 #[derive(Debug)]
-pub struct ConfirmedForm {
+pub(crate) struct ConfirmedForm {
     /// The person.
     pub who: SignedIn,
     /// The form.
@@ -29,7 +29,7 @@ pub struct ConfirmedForm {
 
 /// The same where people sign in; where nobody does, the form as it is.
 #[derive(Debug)]
-pub struct ConfirmedWhereSignedIn(pub Form);
+pub(crate) struct ConfirmedWhereSignedIn(pub Form);
 
 impl<S: Send + Sync> FromRequest<S> for ConfirmedWhereSignedIn
 where

@@ -44,7 +44,7 @@ const DEFAULT_ROWS: usize = 50;
 
 /// The differences, or which of the two moments is unknown.
 #[derive(Debug)]
-pub enum Answer {
+pub(crate) enum Answer {
     /// The differences, and the resolution of that time.
     Changed(Box<Diff>, Resolution),
     /// There is no snapshot of this end.
@@ -53,7 +53,7 @@ pub enum Answer {
 
 /// An end of a span.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum End {
+pub(crate) enum End {
     /// The earlier one.
     From,
     /// The later one.
@@ -74,7 +74,7 @@ impl End {
 ///
 /// # Errors
 /// When the history cannot be read, or the broker does not answer for snapshots that are not in it yet.
-pub async fn compare(
+pub(crate) async fn compare(
     scoped: &ScopedFleet,
     host: &HostName,
     span: Span,
@@ -118,7 +118,7 @@ async fn at(scoped: &ScopedFleet, host: &HostName, at_us: i64) -> Result<PastLoo
 /// The query of the page.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
-pub struct DiffQuery {
+pub(crate) struct DiffQuery {
     /// The most changes of each kind.
     #[serde(with = "parameter", skip_serializing_if = "is_default")]
     pub rows: Count<DEFAULT_ROWS, MAX_ROWS>,
@@ -198,7 +198,7 @@ impl DiffPage {
 }
 
 /// The page: between the ends of the timeline, or from its beginning to the moment that the page shows.
-pub async fn page(
+pub(crate) async fn page(
     layout: Layout,
     scoped: ScopedFleet,
     Query(query): Query<DiffQuery>,

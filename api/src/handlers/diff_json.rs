@@ -46,7 +46,7 @@ const COLUMNS: [&str; 13] = [
 
 /// What changed on a host between two snapshots.
 #[derive(Serialize, JsonSchema)]
-pub struct Changes {
+pub(crate) struct Changes {
     host: String,
     from: Time,
     to: Time,
@@ -85,7 +85,7 @@ struct BeforeAfter {
 shape!(Changes);
 
 /// The changes.
-pub async fn list(
+pub(crate) async fn list(
     scoped: ScopedFleet,
     Host(host): Host,
     Query(InFormat { query, format }): Query<InFormat<SpanQuery>>,

@@ -58,7 +58,7 @@ const DEFAULT_SPAN: Duration = Duration::from_secs(86_400);
 /// The query of events.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
-pub struct EventsQuery {
+pub(crate) struct EventsQuery {
     /// The kinds; all where none is named.
     #[serde(rename = "kind", with = "parameter::list", skip_serializing_if = "is_default")]
     pub kinds: Vec<EventKind>,
@@ -93,7 +93,7 @@ parameters! {
 /// The query of a host's page of events.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
-pub struct HostEventsQuery {
+pub(crate) struct HostEventsQuery {
     #[serde(rename = "kind", with = "parameter::list", skip_serializing_if = "is_default")]
     kinds: Vec<EventKind>,
     #[serde(with = "parameter", skip_serializing_if = "is_default")]
@@ -108,7 +108,7 @@ pub struct HostEventsQuery {
 
 /// The requested events.
 #[derive(Debug, Clone)]
-pub struct EventsRequest {
+pub(crate) struct EventsRequest {
     /// The query.
     pub query: EventsQuery,
     /// The span.
@@ -120,7 +120,7 @@ impl EventsRequest {
     ///
     /// # Errors
     /// When its span ends before it begins.
-    pub fn of(query: EventsQuery) -> Result<Self, BadParameter> {
+    pub(crate) fn of(query: EventsQuery) -> Result<Self, BadParameter> {
         let now_us = now_us();
         let span = PageSpan::of(query.span.clone(), now_us, now_us, DEFAULT_SPAN)?;
         Ok(Self { query, span })
@@ -269,7 +269,7 @@ fn timeless(query: &EventsQuery) -> Url {
 ///
 /// # Errors
 /// When the history cannot be read.
-pub async fn ask(
+pub(crate) async fn ask(
     scoped: &ScopedFleet,
     host: Option<HostName>,
     request: &EventsRequest,
@@ -396,7 +396,7 @@ fn alert(scoped: &ScopedFleet, query: &EventsQuery, host: Option<&HostName>) -> 
 }
 
 /// The events on all hosts, as a page.
-pub async fn fleet_page(
+pub(crate) async fn fleet_page(
     layout: Layout,
     scoped: ScopedFleet,
     Query(query): Query<EventsQuery>,
@@ -418,7 +418,7 @@ pub async fn fleet_page(
 }
 
 /// The events on a host in the time of its timeline, as a page.
-pub async fn host_page(
+pub(crate) async fn host_page(
     layout: Layout,
     scoped: ScopedFleet,
     Query(HostEventsQuery { kinds, program, text, limit, when }): Query<HostEventsQuery>,

@@ -50,7 +50,7 @@ const COLUMNS: [&str; 20] = [
 /// Something that happened. What does not apply to its kind is null.
 #[derive(Serialize, JsonSchema)]
 #[schemars(rename = "Event")]
-pub struct Row<'a> {
+pub(crate) struct Row<'a> {
     occurred_at: Time,
     #[schemars(extend("enum" = EventKind::ALL.map(EventKind::id)))]
     kind: &'static str,
@@ -78,7 +78,7 @@ pub struct Row<'a> {
 
 /// Events, the latest first.
 #[derive(Serialize, JsonSchema)]
-pub struct Events<'a> {
+pub(crate) struct Events<'a> {
     from: Time,
     to: Time,
     /// How many there are, without `limit`; null where more match `program` or `text` than are listed.
@@ -91,7 +91,7 @@ pub struct Events<'a> {
 shape!(Events<'_>);
 
 /// An event in a list.
-pub fn row(event: &Event) -> Row<'_> {
+pub(crate) fn row(event: &Event) -> Row<'_> {
     let process = event.identity();
     let process = process.as_ref();
     let program = event.program.as_ref();
@@ -147,7 +147,7 @@ async fn answer(
 }
 
 /// The events on all hosts, as JSON or CSV.
-pub async fn fleet(
+pub(crate) async fn fleet(
     scoped: ScopedFleet,
     Query(asked): Query<InFormat<EventsQuery>>,
 ) -> Result<Answer<AboutPast<Events<'static>>>, Refusal> {
@@ -155,7 +155,7 @@ pub async fn fleet(
 }
 
 /// The events on a host, as JSON or CSV.
-pub async fn host(
+pub(crate) async fn host(
     scoped: ScopedFleet,
     Host(host): Host,
     Query(asked): Query<InFormat<EventsQuery>>,

@@ -79,7 +79,7 @@ impl FleetPage {
 }
 
 /// The page.
-pub async fn page(
+pub(crate) async fn page(
     layout: Layout,
     scoped: ScopedFleet,
     State(shared): State<AppState>,
@@ -107,7 +107,7 @@ fn failed(error: JoinError) -> Refusal {
 }
 
 /// Its live updates.
-pub async fn live(
+pub(crate) async fn live(
     scoped: ScopedFleet,
     Query(Live { query, since }): Query<Live<FleetQuery>>,
     headers: HeaderMap,

@@ -21,7 +21,7 @@ struct GlossaryPage {
 }
 
 /// The page.
-pub async fn page(layout: Layout) -> Result<Response, Refusal> {
+pub(crate) async fn page(layout: Layout) -> Result<Response, Refusal> {
     page::render(&GlossaryPage { layout, parts: parts() })
 }
 

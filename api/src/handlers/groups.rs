@@ -14,7 +14,7 @@ use crate::{
 };
 
 /// The form of the host's page on what it is: its groups, with spaces or commas between.
-pub async fn change(
+pub(crate) async fn change(
     layout: Layout,
     scoped: ScopedFleet,
     Host(host): Host,

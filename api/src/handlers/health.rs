@@ -21,7 +21,7 @@ use crate::{
 
 /// The process is up.
 #[derive(Serialize, JsonSchema)]
-pub struct Alive {
+pub(crate) struct Alive {
     alive: bool,
 }
 
@@ -30,7 +30,7 @@ shape!(Ready);
 
 /// Whether the pipeline works; the details are for a person who may see every host.
 #[derive(Serialize, JsonSchema)]
-pub struct Ready {
+pub(crate) struct Ready {
     ready: bool,
     #[serde(flatten)]
     details: Option<Details>,
@@ -152,12 +152,12 @@ impl From<Check> for Part {
 }
 
 /// The process is up; not which version of it, because everybody may ask.
-pub async fn alive() -> Answer<Alive> {
+pub(crate) async fn alive() -> Answer<Alive> {
     Answer::of(&Alive { alive: true })
 }
 
 /// The parts that readiness is made of.
-pub struct Parts {
+pub(crate) struct Parts {
     /// Whether the broker can be reached and works.
     pub broker: Check,
     /// Whether snapshots are read from the stream.
@@ -170,7 +170,7 @@ pub struct Parts {
 
 impl Parts {
     /// How they are now.
-    pub fn now(shared: &AppState, now: Instant) -> Self {
+    pub(crate) fn now(shared: &AppState, now: Instant) -> Self {
         let connected = shared.broker.as_ref().is_some_and(broker::is_there);
         let broker = match (shared.health.problem(), connected) {
             (Some(problem), _) => Check::Err(problem),
@@ -188,7 +188,7 @@ impl Parts {
 
 /// Broker reachable, its records whole, intake advancing, history writable; 503 names the failed parts, for a person
 /// who may see every host.
-pub async fn ready(
+pub(crate) async fn ready(
     State(shared): State<AppState>,
     principal: Option<Extension<Principal>>,
 ) -> Result<OrUnavailable<Ready>, Refusal> {

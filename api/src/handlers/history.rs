@@ -85,7 +85,7 @@ struct Answers {
 }
 
 /// The page.
-pub async fn page(
+pub(crate) async fn page(
     layout: Layout,
     scoped: ScopedFleet,
     Query(query): Query<TimeQuery>,

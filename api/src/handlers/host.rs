@@ -137,7 +137,7 @@ fn fixed(host: &HostName, mut query: ProcessQuery) -> Result<(ProcessQuery, Link
 }
 
 /// The page.
-pub async fn page(
+pub(crate) async fn page(
     layout: Layout,
     scoped: ScopedFleet,
     Query(query): Query<ProcessQuery>,
@@ -172,7 +172,7 @@ fn signal_url(scoped: &ScopedFleet, host: &HostName) -> Option<Url> {
 }
 
 /// Its live updates.
-pub async fn live(
+pub(crate) async fn live(
     scoped: ScopedFleet,
     Query(Live { query, since }): Query<Live<ProcessQuery>>,
     Host(host): Host,

@@ -33,7 +33,7 @@ const TABS: [(HostTab, &str); 5] = [
 ];
 
 /// The head.
-pub struct HostHead {
+pub(crate) struct HostHead {
     /// The host.
     pub host: HostName,
     /// Its groups.
@@ -51,7 +51,7 @@ pub struct HostHead {
 }
 
 /// The bar of a page that shows the past, with links through time.
-pub struct Bar {
+pub(crate) struct Bar {
     /// The time: when the snapshot was captured, or the requested time.
     pub at_us: i64,
     /// More about it, in words.
@@ -72,7 +72,13 @@ pub struct Bar {
 
 impl HostHead {
     /// The head of the page `tab` of `host`.
-    pub fn new(scoped: &ScopedFleet, host: &HostName, tab: HostTab, links: Links, bar: Option<Bar>) -> Self {
+    pub(crate) fn new(
+        scoped: &ScopedFleet,
+        host: &HostName,
+        tab: HostTab,
+        links: Links,
+        bar: Option<Bar>,
+    ) -> Self {
         Self {
             host: host.clone(),
             groups: scoped.groups(host),
@@ -86,22 +92,22 @@ impl HostHead {
     }
 
     /// Whether the page follows the present.
-    pub fn is_live(&self) -> bool {
+    pub(crate) fn is_live(&self) -> bool {
         self.bar.is_none()
     }
 
     /// Whether the timeline ends now, and goes on doing so.
-    pub fn follows(&self) -> bool {
+    pub(crate) fn follows(&self) -> bool {
         self.is_live() && self.links.when.span.is_none()
     }
 
     /// This page at another moment.
-    pub fn at(&self, at_us: i64) -> Url {
+    pub(crate) fn at(&self, at_us: i64) -> Url {
         self.links.at(at_us)
     }
 
     /// The tabs: what they are called, where they lead, whether this is it.
-    pub fn tabs(&self) -> Vec<(&'static str, Url, bool)> {
+    pub(crate) fn tabs(&self) -> Vec<(&'static str, Url, bool)> {
         TABS.map(|(tab, label)| (label, self.tab_url(tab), tab == self.tab)).into()
     }
 
@@ -110,35 +116,35 @@ impl HostHead {
     }
 
     /// The form that leads to another moment of this page.
-    pub fn moment_form(&self, times: &TypedTimes) -> MomentForm {
+    pub(crate) fn moment_form(&self, times: &TypedTimes) -> MomentForm {
         MomentForm::of(times, &self.links)
     }
 
     /// The form that leads to another span of its timeline.
-    pub fn span_form(&self, times: &TypedTimes) -> SpanForm {
+    pub(crate) fn span_form(&self, times: &TypedTimes) -> SpanForm {
         let page = Url::of_page(&self.timeline.path).with(&self.timeline.carried);
         SpanForm::of(times, &page, self.timeline.span)
     }
 
     /// What changed between the moment of this page and now; absent on a live one.
-    pub fn changed_since(&self) -> Option<Url> {
+    pub(crate) fn changed_since(&self) -> Option<Url> {
         let from = Some(TimeParam::at(self.bar.as_ref()?.at_us));
         let query = TimeQuery { at: None, span: SpanQuery { from, to: Some(TimeParam::Now), range: None } };
         Some(Url::host(self.host.as_str(), HostTab::Diff).with(&query))
     }
 
     /// Where the groups of the host are changed.
-    pub fn groups_url(&self) -> Url {
+    pub(crate) fn groups_url(&self) -> Url {
         Url::host_groups(self.host.as_str())
     }
 
     /// Where it is changed how the host is sampled.
-    pub fn settings_url(&self) -> Url {
+    pub(crate) fn settings_url(&self) -> Url {
         Url::host_settings(self.host.as_str())
     }
 
     /// The groups of the host, and where the fleet's hosts are that are in them.
-    pub fn group_links(&self) -> Vec<(&str, Url)> {
+    pub(crate) fn group_links(&self) -> Vec<(&str, Url)> {
         let link = |group: &String| {
             let q = HostFilterText(group_filter(group));
             Url::fleet().with(&FleetQuery { q, ..FleetQuery::default() })
@@ -149,7 +155,7 @@ impl HostHead {
 
 /// The field of a live page that leads to the snapshot before the one it shows. Shortly after a start of this server that
 /// one is not known here, but it should be an interval ago.
-pub fn earlier(moment: &Moment, links: &Links) -> (&'static str, Cell) {
+pub(crate) fn earlier(moment: &Moment, links: &Links) -> (&'static str, Cell) {
     let snapshot = moment.snapshot();
     let interval_us = i64::from(snapshot.interval_ms).saturating_mul(1000);
     let expected_us = snapshot.captured_at_us.saturating_sub(interval_us);
@@ -159,7 +165,7 @@ pub fn earlier(moment: &Moment, links: &Links) -> (&'static str, Cell) {
 
 impl Bar {
     /// The bar for a moment that has a snapshot.
-    pub fn then(at_us: i64, then: &PastMoment, links: &Links) -> Self {
+    pub(crate) fn then(at_us: i64, then: &PastMoment, links: &Links) -> Self {
         let note = match then.resolution {
             Resolution::Samples => "",
             Resolution::Minutes => "one snapshot a minute is kept of that time",
@@ -173,7 +179,7 @@ impl Bar {
     }
 
     /// The bar for a moment that has none.
-    pub fn nothing(at_us: i64, nothing: &NoSnapshot, links: &Links) -> Self {
+    pub(crate) fn nothing(at_us: i64, nothing: &NoSnapshot, links: &Links) -> Self {
         let (earlier, later) = match *nothing {
             NoSnapshot::UnknownHost => (None, None),
             NoSnapshot::BeforeFirst { first_us } => (None, Some(first_us)),
@@ -185,7 +191,7 @@ impl Bar {
     }
 
     /// The bar for a moment that was asked for in vain.
-    pub fn unanswered(at_us: i64, links: &Links) -> Self {
+    pub(crate) fn unanswered(at_us: i64, links: &Links) -> Self {
         Self { title: "No answer yet about", ..Self::new(at_us, at_us, None, None, links) }
     }
 
@@ -204,17 +210,17 @@ impl Bar {
     }
 
     /// The moment as programs read it.
-    pub fn exact(&self) -> String {
+    pub(crate) fn exact(&self) -> String {
         display::time_exact(self.at_us)
     }
 
     /// The moment as people read it.
-    pub fn text(&self) -> String {
+    pub(crate) fn text(&self) -> String {
         display::time(self.at_us)
     }
 
     /// How long ago it was.
-    pub fn ago(&self) -> String {
+    pub(crate) fn ago(&self) -> String {
         display::duration(now_us().saturating_sub(self.at_us) / 1_000_000)
     }
 }

@@ -24,7 +24,7 @@ use crate::{
 
 /// Every host that one may see.
 #[derive(Serialize, JsonSchema)]
-pub struct Hosts<'a> {
+pub(crate) struct Hosts<'a> {
     /// The hosts, by name.
     pub hosts: Vec<json::Host<'a>>,
     /// Hosts that are not among these, because they were not heard of for long.
@@ -33,7 +33,7 @@ pub struct Hosts<'a> {
 
 /// One host in full. The counters (`…_bytes` of disk and network) count since boot.
 #[derive(Serialize, JsonSchema)]
-pub struct HostInFull<'a> {
+pub(crate) struct HostInFull<'a> {
     #[serde(flatten)]
     host: json::Host<'a>,
     boot_id: &'a str,
@@ -186,7 +186,7 @@ fn info<'a>(info: &'a HostInfo, agent_version: &'a str) -> Info<'a> {
 }
 
 /// Every host, by name.
-pub async fn list(scoped: ScopedFleet) -> Result<Answer<Hosts<'static>>, Refusal> {
+pub(crate) async fn list(scoped: ScopedFleet) -> Result<Answer<Hosts<'static>>, Refusal> {
     let answering = scoped.over_fleet(|fleet, groups| {
         let of = |summary: &'_ Arc<Summary>| groups.of(&summary.host).clone();
         let hosts = fleet.hosts.iter().map(|summary| json::Host::of(summary, of(summary))).collect();
@@ -196,7 +196,7 @@ pub async fn list(scoped: ScopedFleet) -> Result<Answer<Hosts<'static>>, Refusal
 }
 
 /// One host in full.
-pub async fn one(
+pub(crate) async fn one(
     scoped: ScopedFleet,
     Query(query): Query<TimeQuery>,
     Host(host): Host,

@@ -61,7 +61,7 @@ struct NotTaken<'a> {
 
 /// The answer to a post.
 #[derive(Debug)]
-pub struct Posted(Response);
+pub(crate) struct Posted(Response);
 
 impl IntoResponse for Posted {
     fn into_response(self) -> Response {
@@ -80,7 +80,7 @@ impl Answers for Posted {
 }
 
 /// Takes a snapshot of the host that signed this post.
-pub async fn post(
+pub(crate) async fn post(
     State(shared): State<AppState>,
     signed: Option<Extension<SignedRequest>>,
     request: Request,

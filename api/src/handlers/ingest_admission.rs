@@ -40,7 +40,7 @@ struct Enrolment {
 
 /// Whether a host is admitted, also by its status.
 #[derive(Debug)]
-pub struct Decided(Response);
+pub(crate) struct Decided(Response);
 
 impl IntoResponse for Decided {
     fn into_response(self) -> Response {
@@ -57,7 +57,7 @@ impl Answers for Decided {
 
 /// The answer to a host that said hello.
 #[derive(Debug)]
-pub struct Greeted(Response);
+pub(crate) struct Greeted(Response);
 
 impl IntoResponse for Greeted {
     fn into_response(self) -> Response {
@@ -90,7 +90,7 @@ impl Answers for Greeted {
 }
 
 /// Lets a host ask whether it is admitted; the answer has the state, and a status that says the same.
-pub async fn enrol(
+pub(crate) async fn enrol(
     State(shared): State<AppState>,
     Extension(came): Extension<ClientInfo>,
     uri: Uri,
@@ -125,7 +125,7 @@ pub async fn enrol(
 }
 
 /// Takes the next key of the host that signed this request.
-pub async fn hello(
+pub(crate) async fn hello(
     State(shared): State<AppState>,
     signed: Option<Extension<SignedRequest>>,
     request: Request,

@@ -32,7 +32,7 @@ const LATER: Duration = Duration::from_secs(60);
 
 /// What a host hears.
 #[derive(Debug)]
-pub struct Exchanged(Response);
+pub(crate) struct Exchanged(Response);
 
 impl IntoResponse for Exchanged {
     fn into_response(self) -> Response {
@@ -73,7 +73,7 @@ impl Answers for Exchanged {
 
 /// Whether a sample for those who watch is passed on.
 #[derive(Debug)]
-pub struct Sharpened(Response);
+pub(crate) struct Sharpened(Response);
 
 impl IntoResponse for Sharpened {
     fn into_response(self) -> Response {
@@ -96,7 +96,7 @@ impl Answers for Sharpened {
 }
 
 /// Answers the host that signed this request when there is something for it.
-pub async fn exchange(
+pub(crate) async fn exchange(
     State(shared): State<AppState>,
     signed: Option<Extension<SignedRequest>>,
     request: Request,
@@ -115,7 +115,7 @@ pub async fn exchange(
 }
 
 /// Passes a sample on to those who watch the host.
-pub async fn sharp(
+pub(crate) async fn sharp(
     State(shared): State<AppState>,
     signed: Option<Extension<SignedRequest>>,
     request: Request,

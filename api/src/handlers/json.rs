@@ -18,7 +18,7 @@ use crate::{
 
 /// What an answer about the past rests on.
 #[derive(Debug, Serialize, JsonSchema)]
-pub struct Past {
+pub(crate) struct Past {
     /// How finely the past was kept.
     #[schemars(extend("enum" = ["samples", "minutes", "hours"]))]
     resolution: &'static str,
@@ -40,7 +40,7 @@ impl Past {
 /// An answer about the past.
 #[derive(Debug, Serialize, JsonSchema)]
 #[schemars(rename = "{T}")]
-pub struct AboutPast<T> {
+pub(crate) struct AboutPast<T> {
     #[serde(flatten)]
     past: Past,
     #[serde(flatten)]
@@ -53,7 +53,7 @@ impl<T: Shape> Shape for AboutPast<T> {
 
 impl<T> AboutPast<T> {
     /// `answer`, which the history gave at `resolution`.
-    pub fn new(scoped: &ScopedFleet, resolution: Resolution, answer: T) -> Self {
+    pub(crate) fn new(scoped: &ScopedFleet, resolution: Resolution, answer: T) -> Self {
         Self { past: Past::at(scoped, resolution), answer }
     }
 }
@@ -61,7 +61,7 @@ impl<T> AboutPast<T> {
 /// An answer about the present, or about a moment of the past.
 #[derive(Debug, Serialize, JsonSchema)]
 #[schemars(rename = "{T}")]
-pub struct AtMoment<T> {
+pub(crate) struct AtMoment<T> {
     #[serde(flatten)]
     past: Option<Past>,
     #[serde(flatten)]
@@ -73,7 +73,7 @@ impl<T: Shape> Shape for AtMoment<T> {
 }
 
 /// `answer` as it is now, or as it was at a moment that is kept at `resolution`.
-pub fn answer_at<T: Shape>(
+pub(crate) fn answer_at<T: Shape>(
     scoped: &ScopedFleet,
     resolution: Option<Resolution>,
     answer: T,
@@ -84,13 +84,13 @@ pub fn answer_at<T: Shape>(
 
 /// The schema of a record of the model, as it is serialised: an object with a field for each of the record's. Those that
 /// are absent in `empty`, the values of a default one, may be unknown.
-pub fn record(fields: &[Field], empty: &[FieldValue<'_>]) -> Schema {
+pub(crate) fn record(fields: &[Field], empty: &[FieldValue<'_>]) -> Schema {
     let of_field = |(field, empty): (&Field, &FieldValue<'_>)| (field.name.to_owned(), value(field, empty));
     object(fields.iter().zip(empty).map(of_field), |_| true)
 }
 
 /// The schema of an object with these fields, of which some are always there.
-pub fn object(
+pub(crate) fn object(
     fields: impl Iterator<Item = (String, Value)>,
     is_always_there: impl Fn(&str) -> bool,
 ) -> Schema {
@@ -100,7 +100,7 @@ pub fn object(
 }
 
 /// The schema of a field of the model, which may be unknown where it is absent in a default record.
-pub fn value(field: &Field, empty: &FieldValue<'_>) -> Value {
+pub(crate) fn value(field: &Field, empty: &FieldValue<'_>) -> Value {
     let mut schema = known_or_not(field);
     if !matches!(empty, FieldValue::Absent) {
         schema["type"] = schema["type"][0].take();
@@ -122,7 +122,7 @@ fn known_or_not(field: &Field) -> Value {
 
 /// Puts the mean under `name`, and the bounds under `name_min` and `name_max`; to a thousandth, because
 /// single-precision figures have no more digits.
-pub fn insert_extent(fields: &mut Map<String, Value>, name: &str, extent: Option<Extent>) {
+pub(crate) fn insert_extent(fields: &mut Map<String, Value>, name: &str, extent: Option<Extent>) {
     let rounded = |value: f64| (value * 1_000.0).round() / 1_000.0;
     let mut insert = |name: String, value: Option<f64>| fields.insert(name, value.map(rounded).into());
     insert(name.to_owned(), extent.map(|extent| extent.mean));
@@ -132,21 +132,21 @@ pub fn insert_extent(fields: &mut Map<String, Value>, name: &str, extent: Option
 
 /// A span of time.
 #[derive(Debug, Serialize, JsonSchema)]
-pub struct Period {
+pub(crate) struct Period {
     from: Time,
     to: Time,
 }
 
 impl Period {
     /// This span.
-    pub fn of(span: &Span) -> Self {
+    pub(crate) fn of(span: &Span) -> Self {
         Self { from: Time(span.from_us), to: Time(span.to_us) }
     }
 }
 
 /// The schema of the points of values over time: each has the mean, and what the value was at least and at most; `whole` are
 /// further whole numbers.
-pub fn points<'a>(whole: &[&str], values: impl Iterator<Item = &'a str>) -> Schema {
+pub(crate) fn points<'a>(whole: &[&str], values: impl Iterator<Item = &'a str>) -> Schema {
     let time = || json!({"type": "string", "format": "date-time"});
     let number = |name: String| (name, json!({"type": ["number", "null"]}));
     let count = |name: &&str| ((*name).to_owned(), json!({"type": ["integer", "null"], "format": "int64"}));
@@ -162,7 +162,7 @@ pub fn points<'a>(whole: &[&str], values: impl Iterator<Item = &'a str>) -> Sche
 }
 
 /// How finely the past was kept, in a word.
-pub fn resolution_word(resolution: Resolution) -> &'static str {
+pub(crate) fn resolution_word(resolution: Resolution) -> &'static str {
     match resolution {
         Resolution::Samples => "samples",
         Resolution::Minutes => "minutes",
@@ -172,7 +172,7 @@ pub fn resolution_word(resolution: Resolution) -> &'static str {
 
 /// A host in a list.
 #[derive(Debug, Serialize, JsonSchema)]
-pub struct Host<'a> {
+pub(crate) struct Host<'a> {
     host: &'a str,
     os_host_name: &'a str,
     /// `paused`: asked to take no samples; `silent`: nothing for 3 intervals; `down`: for 10.
@@ -204,7 +204,7 @@ pub struct Host<'a> {
 
 impl<'a> Host<'a> {
     /// Makes it from a summary and the host's groups.
-    pub fn of(summary: &'a Summary, groups: HostGroups) -> Self {
+    pub(crate) fn of(summary: &'a Summary, groups: HostGroups) -> Self {
         Self {
             host: summary.host.as_str(),
             os_host_name: &summary.os_host_name,

@@ -3,10 +3,10 @@
 use crate::refusal::Refusal;
 
 /// A field of a record, and what the page calls it.
-pub type Label = (&'static str, &'static str);
+pub(super) type Label = (&'static str, &'static str);
 
 /// The fields that say what a route or a silence is about, and its hours.
-pub const MATCHER: [Label; 10] = [
+pub(super) const MATCHER: [Label; 10] = [
     ("severity", "Severity"),
     ("rules", "Rules"),
     ("hosts", "Hosts"),
@@ -20,7 +20,7 @@ pub const MATCHER: [Label; 10] = [
 ];
 
 /// The refusal with the label of the field that it names first, as in "zone: expected …".
-pub fn labelled(refusal: Refusal, label: impl Fn(&str) -> Option<&'static str>) -> Refusal {
+pub(super) fn labelled(refusal: Refusal, label: impl Fn(&str) -> Option<&'static str>) -> Refusal {
     let hint = match refusal.hint.starts_with("docs/") {
         // What is wrong stands beside the fields already.
         true => "nothing was saved".to_owned(),
@@ -35,7 +35,7 @@ pub fn labelled(refusal: Refusal, label: impl Fn(&str) -> Option<&'static str>) 
 }
 
 /// The label of a field in one of these lists.
-pub fn label_in(lists: &[&[Label]], field: &str) -> Option<&'static str> {
+pub(super) fn label_in(lists: &[&[Label]], field: &str) -> Option<&'static str> {
     lists.iter().copied().flatten().find(|(known, _)| *known == field).map(|(_, label)| *label)
 }
 

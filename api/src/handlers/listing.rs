@@ -14,7 +14,7 @@ use crate::{
 
 /// A list to answer with.
 #[derive(Debug)]
-pub struct List<'a, T> {
+pub(crate) struct List<'a, T> {
     /// The name of the file.
     pub name: &'static str,
     /// The columns of the CSV form, each a field of every row.
@@ -28,7 +28,11 @@ pub struct List<'a, T> {
 }
 
 /// The list as JSON, or with `?format=csv` as CSV, whose headers then say how far it can be relied on.
-pub fn answer<T: Shape>(scoped: &ScopedFleet, format: Format, list: List<'_, T>) -> Answer<AboutPast<T::Of>> {
+pub(crate) fn answer<T: Shape>(
+    scoped: &ScopedFleet,
+    format: Format,
+    list: List<'_, T>,
+) -> Answer<AboutPast<T::Of>> {
     if format == Format::Json {
         return Answer::of(&AboutPast::new(scoped, list.resolution, list.answer));
     }
@@ -37,7 +41,7 @@ pub fn answer<T: Shape>(scoped: &ScopedFleet, format: Format, list: List<'_, T>)
 }
 
 /// Rows as CSV, whose headers say how far it can be relied on.
-pub fn file(
+pub(crate) fn file(
     scoped: &ScopedFleet,
     resolution: Resolution,
     name: &str,
@@ -48,7 +52,7 @@ pub fn file(
 }
 
 /// The same, with headers that say how far it can be relied on: an answer in rows has no other place for that.
-pub fn about_past(scoped: &ScopedFleet, resolution: Resolution, mut response: Response) -> Response {
+pub(crate) fn about_past(scoped: &ScopedFleet, resolution: Resolution, mut response: Response) -> Response {
     let headers = response.headers_mut();
     headers.insert("fleetps-resolution", HeaderValue::from_static(resolution_word(resolution)));
     headers.insert("fleetps-incomplete", HeaderValue::from(scoped.set_aside().len()));
@@ -56,6 +60,6 @@ pub fn about_past(scoped: &ScopedFleet, resolution: Resolution, mut response: Re
 }
 
 /// Rows as the objects that CSV is made from.
-pub fn objects<T: Serialize>(rows: &[T]) -> Vec<Value> {
+pub(crate) fn objects<T: Serialize>(rows: &[T]) -> Vec<Value> {
     rows.iter().map(|row| serde_json::to_value(row).unwrap_or_default()).collect()
 }

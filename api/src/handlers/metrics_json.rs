@@ -51,7 +51,7 @@ const DEFAULT_SPAN: Duration = Duration::from_secs(3_600);
 /// The query of a host's metrics.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
-pub struct MetricsQuery {
+pub(crate) struct MetricsQuery {
     #[serde(with = "parameter", skip_serializing_if = "is_default")]
     points: Count<DEFAULT_POINTS, MAX_POINTS, 1>,
     #[serde(flatten)]
@@ -61,7 +61,7 @@ pub struct MetricsQuery {
 /// The query of a breakdown.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
-pub struct BreakdownQuery {
+pub(crate) struct BreakdownQuery {
     #[serde(with = "parameter", skip_serializing_if = "is_default")]
     of: BreakdownOf,
     #[serde(with = "parameter", skip_serializing_if = "is_default")]
@@ -75,7 +75,7 @@ pub struct BreakdownQuery {
 /// The query of a list of snapshots.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
-pub struct SnapshotsQuery {
+pub(crate) struct SnapshotsQuery {
     #[serde(with = "parameter", skip_serializing_if = "is_default")]
     limit: Count<DEFAULT_MOMENTS, MAX_MOMENTS, 1>,
     #[serde(flatten)]
@@ -134,7 +134,7 @@ fn resolved(span: &SpanQuery) -> Result<Span, BadParameter> {
 
 /// A host's load over time.
 #[derive(Serialize, JsonSchema)]
-pub struct HostOverTime {
+pub(crate) struct HostOverTime {
     host: String,
     from: Time,
     to: Time,
@@ -160,7 +160,7 @@ impl JsonSchema for PointFields {
 /// What made up a host's CPU or memory.
 #[derive(Serialize, JsonSchema)]
 #[schemars(rename = "Breakdown")]
-pub struct BrokenDown {
+pub(crate) struct BrokenDown {
     host: String,
     from: Time,
     to: Time,
@@ -181,7 +181,7 @@ struct Layer {
 
 /// When snapshots were taken.
 #[derive(Serialize, JsonSchema)]
-pub struct Snapshots {
+pub(crate) struct Snapshots {
     host: String,
     from: Time,
     to: Time,
@@ -205,7 +205,7 @@ fn values() -> impl Iterator<Item = &'static str> {
 }
 
 /// The host's load over time.
-pub async fn metrics(
+pub(crate) async fn metrics(
     scoped: ScopedFleet,
     Host(host): Host,
     Query(InShape { query: InFormat { query, format }, shape }): Query<InShape<InFormat<MetricsQuery>>>,
@@ -245,7 +245,7 @@ const SERIES_COLUMNS: [&str; 6] = ["time", "host", "name", "value", "min", "max"
 
 /// A value of a host over a time that ends at `time`: its mean, and what it was at least and at most.
 #[derive(Debug, Serialize, JsonSchema)]
-pub struct HostValue {
+pub(crate) struct HostValue {
     time: Time,
     host: String,
     name: &'static str,
@@ -282,7 +282,7 @@ fn row(point: &HostPoint) -> Value {
 }
 
 /// The breakdown of the host's CPU or memory by program.
-pub async fn breakdown(
+pub(crate) async fn breakdown(
     scoped: ScopedFleet,
     Host(host): Host,
     Query(InFormat { query, format }): Query<InFormat<BreakdownQuery>>,
@@ -328,7 +328,7 @@ fn breakdown_rows(breakdown: &Breakdown) -> Vec<Value> {
 }
 
 /// When snapshots of the host that have a process table were captured.
-pub async fn snapshots(
+pub(crate) async fn snapshots(
     scoped: ScopedFleet,
     Host(host): Host,
     Query(InFormat { query, format }): Query<InFormat<SnapshotsQuery>>,

@@ -37,7 +37,7 @@ const MAX_PROCESSES: usize = 10;
 /// The query of the form.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
-pub struct NewCommandQuery {
+pub(crate) struct NewCommandQuery {
     /// The hosts, with commas or blanks between.
     #[serde(with = "parameter", skip_serializing_if = "is_default")]
     pub host: String,
@@ -152,7 +152,7 @@ fn read_hosts(scoped: &ScopedFleet, text: &str) -> Result<Vec<HostName>, Refusal
 }
 
 /// The form.
-pub async fn new(
+pub(crate) async fn new(
     layout: Layout,
     scoped: ScopedFleet,
     Query(query): Query<NewCommandQuery>,
@@ -204,7 +204,7 @@ fn not_running(pid: u32) -> Refusal {
 }
 
 /// Sends what the form says, after the password where that was given some time ago. What cannot be sent stays in the form.
-pub async fn send(
+pub(crate) async fn send(
     layout: Layout,
     scoped: ScopedFleet,
     person: Person,

@@ -7,7 +7,7 @@ use fleetps_nats::HostName;
 use crate::{refusal::Refusal, view::when::written};
 
 /// The problem and its reason, in words.
-pub fn in_words(nothing: &NoSnapshot) -> (&'static str, &'static str) {
+pub(crate) fn in_words(nothing: &NoSnapshot) -> (&'static str, &'static str) {
     match nothing {
         NoSnapshot::UnknownHost => ("the history has never heard of this host", "it may be called otherwise"),
         NoSnapshot::BeforeFirst { .. } => (
@@ -29,7 +29,7 @@ pub fn in_words(nothing: &NoSnapshot) -> (&'static str, &'static str) {
 }
 
 /// The nearest snapshots: what they are, and when they were captured.
-pub fn nearest(nothing: &NoSnapshot) -> Vec<(&'static str, i64)> {
+pub(crate) fn nearest(nothing: &NoSnapshot) -> Vec<(&'static str, i64)> {
     const BEFORE: &str = "The last snapshot before:";
     const AFTER: &str = "The first snapshot after:";
     match *nothing {
@@ -42,7 +42,7 @@ pub fn nearest(nothing: &NoSnapshot) -> Vec<(&'static str, i64)> {
 }
 
 /// The same in JSON: a refusal that names the nearest moments.
-pub fn refusal(host: &HostName, at_us: i64, nothing: &NoSnapshot) -> Refusal {
+pub(crate) fn refusal(host: &HostName, at_us: i64, nothing: &NoSnapshot) -> Refusal {
     if *nothing == NoSnapshot::UnknownHost {
         return Refusal::no_such_host(host.as_str());
     }

@@ -29,7 +29,7 @@ struct NothingPage {
 ///
 /// # Errors
 /// When it cannot be rendered.
-pub fn page(layout: Layout, head: HostHead, nothing: &NoSnapshot) -> Result<Response, Refusal> {
+pub(crate) fn page(layout: Layout, head: HostHead, nothing: &NoSnapshot) -> Result<Response, Refusal> {
     let (title, reason) = in_words(nothing);
     let nearest = nearest(nothing);
     let view = View::default();
@@ -40,7 +40,7 @@ pub fn page(layout: Layout, head: HostHead, nothing: &NoSnapshot) -> Result<Resp
 ///
 /// # Errors
 /// When it cannot be rendered.
-pub fn unanswered(layout: Layout, head: HostHead, why: Unanswered) -> Result<Response, Refusal> {
+pub(crate) fn unanswered(layout: Layout, head: HostHead, why: Unanswered) -> Result<Response, Refusal> {
     let (view, nearest, unanswered) = (View::default(), Vec::new(), Some(why.clone()));
     let page = NothingPage { layout, head, view, title: "", reason: "", nearest, unanswered };
     Ok(Unanswered::dress(Some(&why), page::render(&page)?))

@@ -27,7 +27,7 @@ use crate::{
 
 /// The frame of every page.
 #[derive(Debug, Clone)]
-pub struct Layout {
+pub(crate) struct Layout {
     /// Where the assets of this build are.
     pub assets: String,
     /// The server's clock, against which a page corrects its own, in ms since 1970 UTC.
@@ -46,7 +46,7 @@ pub struct Layout {
 
 impl Layout {
     /// The frame of the answer to a request, by what the request was found to be.
-    pub fn of(extensions: &Extensions) -> Self {
+    pub(crate) fn of(extensions: &Extensions) -> Self {
         Self {
             assets: super::assets::prefix(),
             now_ms: crate::live::now_us() / 1000,
@@ -61,42 +61,42 @@ impl Layout {
 
 impl Layout {
     /// When the page was made.
-    pub fn loaded(&self) -> Stamp {
+    pub(crate) fn loaded(&self) -> Stamp {
         Stamp::clock(self.now_ms.saturating_mul(1_000))
     }
 
     /// The page itself with its query, as a link: that is what an empty address means.
-    pub fn same_page(&self) -> &'static str {
+    pub(crate) fn same_page(&self) -> &'static str {
         ""
     }
 
     /// Whether the person may read the audit.
-    pub fn reads_audit(&self) -> bool {
+    pub(crate) fn reads_audit(&self) -> bool {
         self.permission_of(Permission::ReadAudit)
     }
 
     /// Whether the person may manage channels of notifications.
-    pub fn manages_channels(&self) -> bool {
+    pub(crate) fn manages_channels(&self) -> bool {
         self.permission_of(Permission::ManageChannels)
     }
 
     /// Whether the person may let hosts join.
-    pub fn admits_hosts(&self) -> bool {
+    pub(crate) fn admits_hosts(&self) -> bool {
         self.permission_of(Permission::AdmitHosts)
     }
 
     /// Whether the person may manage users, which exist where people sign in.
-    pub fn manages_users(&self) -> bool {
+    pub(crate) fn manages_users(&self) -> bool {
         self.permission_of(Permission::ManageUsers) && self.has_account()
     }
 
     /// Whether the person may command some hosts.
-    pub fn commands_hosts(&self) -> bool {
+    pub(crate) fn commands_hosts(&self) -> bool {
         self.permission_of(Permission::Command)
     }
 
     /// Whether the person has an account, which exists where people sign in.
-    pub fn has_account(&self) -> bool {
+    pub(crate) fn has_account(&self) -> bool {
         self.person.as_ref().is_some_and(|person| person.session.is_some())
     }
 
@@ -114,7 +114,7 @@ impl<S: Sync> FromRequestParts<S> for Layout {
 }
 
 /// Renders a page.
-pub fn render(page: &impl Template) -> Result<Response, Refusal> {
+pub(crate) fn render(page: &impl Template) -> Result<Response, Refusal> {
     let html = page.render().map_err(|error| Refusal::fault("could not write the page", &error))?;
     Ok(Html(html).into_response())
 }
@@ -123,7 +123,9 @@ pub fn render(page: &impl Template) -> Result<Response, Refusal> {
 ///
 /// # Errors
 /// When it panicked.
-pub async fn aside<T: Send + 'static>(make: impl FnOnce() -> T + Send + 'static) -> Result<T, Refusal> {
+pub(crate) async fn aside<T: Send + 'static>(
+    make: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, Refusal> {
     let making = tokio::task::spawn_blocking(make);
     making.await.map_err(|error| Refusal::fault("could not write the answer", &error))
 }
@@ -132,7 +134,7 @@ pub async fn aside<T: Send + 'static>(make: impl FnOnce() -> T + Send + 'static)
 ///
 /// # Errors
 /// When it cannot be written.
-pub async fn render_aside<T: Template>(
+pub(crate) async fn render_aside<T: Template>(
     make: impl FnOnce() -> T + Send + 'static,
 ) -> Result<Response, Refusal> {
     aside(move || render(&make())).await?
@@ -142,7 +144,7 @@ pub async fn render_aside<T: Template>(
 ///
 /// # Errors
 /// When there is no such host, or nothing is known of it at that moment.
-pub async fn moment_at(
+pub(crate) async fn moment_at(
     scoped: &ScopedFleet,
     host: &HostName,
     at_us: Option<i64>,
@@ -155,6 +157,6 @@ pub async fn moment_at(
 }
 
 /// The host that a URL names, now.
-pub fn moment_of(scoped: &ScopedFleet, host: &HostName) -> Result<Moment, Refusal> {
+pub(crate) fn moment_of(scoped: &ScopedFleet, host: &HostName) -> Result<Moment, Refusal> {
     scoped.moment(host).ok_or_else(|| Refusal::no_such_host(host.as_str()))
 }

@@ -58,7 +58,7 @@ const EXPECTED_START: &str =
 
 /// When a process started, in µs since 1970 UTC: with the pid it names a process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Started(pub i64);
+pub(crate) struct Started(pub i64);
 
 impl Value for Started {
     fn read(given: &str) -> Result<Self, String> {
@@ -84,7 +84,7 @@ impl Value for Started {
 /// The query of the page of a process.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
-pub struct ProcessPageQuery {
+pub(crate) struct ProcessPageQuery {
     /// When it started; without it, the page of the process that is meant now is elsewhere.
     #[serde(with = "parameter::optional", skip_serializing_if = "Option::is_none")]
     pub started: Option<Started>,
@@ -98,7 +98,7 @@ pub struct ProcessPageQuery {
 ///
 /// # Errors
 /// When there is none; or with the redirect.
-pub async fn visit(
+pub(crate) async fn visit(
     scoped: &ScopedFleet,
     path: &ProcessPath,
     started: Option<Started>,
@@ -115,7 +115,7 @@ pub async fn visit(
 
 /// The history's answers about a process and others like it.
 #[derive(Debug)]
-pub struct Known {
+pub(crate) struct Known {
     /// It over time.
     pub metrics: ProcessMetrics,
     /// Runs of the same program on its host that began before it and have ended, the latest first.
@@ -129,7 +129,7 @@ impl Known {
     ///
     /// # Errors
     /// When the history cannot be read.
-    pub async fn of(scoped: &ScopedFleet, subject: &Subject, span: Span) -> Result<Self, Refusal> {
+    pub(crate) async fn of(scoped: &ScopedFleet, subject: &Subject, span: Span) -> Result<Self, Refusal> {
         if scoped.history().is_none() {
             return Ok(Self::nothing());
         }
@@ -277,7 +277,7 @@ impl ProcessPage {
 }
 
 /// The page.
-pub async fn page(
+pub(crate) async fn page(
     layout: Layout,
     scoped: ScopedFleet,
     path: ProcessPath,
@@ -359,7 +359,7 @@ fn commands(scoped: &ScopedFleet, subject: &Subject) -> Vec<Link> {
 }
 
 /// The span of its charts: the last hour, or of a process that is gone its last one.
-pub fn span(subject: &Subject, given: SpanQuery) -> Result<PageSpan, BadParameter> {
+pub(crate) fn span(subject: &Subject, given: SpanQuery) -> Result<PageSpan, BadParameter> {
     let now_us = now_us();
     let gone_us = subject
         .life

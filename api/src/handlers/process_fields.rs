@@ -61,14 +61,14 @@ static PROCESS_FIELDS: LazyLock<Vec<ProcessField>> = LazyLock::new(|| {
 
 /// The names of a process's fields in an answer, in their order: the ones that are always there, and those of
 /// `include`.
-pub fn names(include: &[Column]) -> impl Iterator<Item = &'static str> {
+pub(super) fn names(include: &[Column]) -> impl Iterator<Item = &'static str> {
     let is_there = |field: &&ProcessField| has(include, field);
     PROCESS_FIELDS.iter().filter(is_there).map(|field| field.name)
 }
 
 /// The columns of a CSV: the first fields, those of `include` in the order they were asked for, then the others, so that
 /// programs which read by place go on.
-pub fn csv_columns(include: &[Column]) -> Vec<&'static str> {
+pub(super) fn csv_columns(include: &[Column]) -> Vec<&'static str> {
     let always: Vec<&str> = names(&[]).collect();
     let (first, others) = always.split_at(FIRST_FIELDS.len().min(always.len()));
     let included = include.iter().map(|column| column.field()).filter(|field| !always.contains(field));
@@ -76,7 +76,7 @@ pub fn csv_columns(include: &[Column]) -> Vec<&'static str> {
 }
 
 /// The columns that are there only where `include` names them.
-pub fn on_request() -> impl Iterator<Item = Column> {
+pub(super) fn on_request() -> impl Iterator<Item = Column> {
     Column::ALL.into_iter().filter(|column| column.of().is_on_request)
 }
 
@@ -86,7 +86,7 @@ fn has(include: &[Column], field: &ProcessField) -> bool {
 
 /// A process as JSON: the fields of [`names`].
 #[derive(Debug)]
-pub struct ProcessJson<'a> {
+pub(crate) struct ProcessJson<'a> {
     facts: ProcessFacts<'a>,
     include: Vec<Column>,
     /// Whether it has every field, also those that no column shows.
@@ -95,12 +95,12 @@ pub struct ProcessJson<'a> {
 
 impl<'a> ProcessJson<'a> {
     /// Makes it from a process, with the columns of `include`.
-    pub fn of(facts: &ProcessFacts<'a>, include: &[Column]) -> Self {
+    pub(crate) fn of(facts: &ProcessFacts<'a>, include: &[Column]) -> Self {
         Self { facts: *facts, include: include.to_vec(), is_whole: false }
     }
 
     /// The same with every field.
-    pub fn whole(facts: &ProcessFacts<'a>) -> Self {
+    pub(crate) fn whole(facts: &ProcessFacts<'a>) -> Self {
         Self { facts: *facts, include: Vec::new(), is_whole: true }
     }
 }

@@ -54,7 +54,7 @@ fn values_over_time() -> impl Iterator<Item = &'static str> {
 /// The query of one process.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
-pub struct ProcessJsonQuery {
+pub(crate) struct ProcessJsonQuery {
     #[serde(with = "parameter::optional", skip_serializing_if = "Option::is_none")]
     started: Option<Started>,
 }
@@ -62,7 +62,7 @@ pub struct ProcessJsonQuery {
 /// The query of one process over time.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
-pub struct ProcessMetricsQuery {
+pub(crate) struct ProcessMetricsQuery {
     #[serde(with = "parameter::optional", skip_serializing_if = "Option::is_none")]
     started: Option<Started>,
     #[serde(with = "parameter", skip_serializing_if = "is_default")]
@@ -88,7 +88,7 @@ parameters! {
 /// A process in full; `captured_at` is the snapshot that its figures are of.
 #[derive(Serialize, JsonSchema)]
 #[schemars(rename = "ProcessInFull")]
-pub struct InFull<'a> {
+pub(crate) struct InFull<'a> {
     host: &'a str,
     boot_id: &'a str,
     captured_at: Option<Time>,
@@ -137,7 +137,7 @@ struct Life<'a> {
 shape!(InFull<'_>);
 
 /// The process.
-pub async fn one(
+pub(crate) async fn one(
     scoped: ScopedFleet,
     path: ProcessPath,
     Query(query): Query<ProcessJsonQuery>,
@@ -205,7 +205,7 @@ fn life_fields(life: &ProcessLife) -> Life<'_> {
 
 /// A process over time.
 #[derive(Serialize, JsonSchema)]
-pub struct ProcessOverTime {
+pub(crate) struct ProcessOverTime {
     host: String,
     boot_id: String,
     pid: u32,
@@ -234,7 +234,7 @@ impl JsonSchema for PointFields {
 }
 
 /// The process over time.
-pub async fn metrics(
+pub(crate) async fn metrics(
     scoped: ScopedFleet,
     path: ProcessPath,
     Query(InShape { query: asked, shape }): Query<InShape<InFormat<ProcessMetricsQuery>>>,
@@ -289,7 +289,7 @@ const SERIES_COLUMNS: [&str; 8] = ["time", "host", "pid", "program", "name", "va
 
 /// A value of a process over a time that ends at `time`: its mean, and what it was at least and at most.
 #[derive(Debug, Serialize, JsonSchema)]
-pub struct ProcessValue {
+pub(crate) struct ProcessValue {
     time: Time,
     host: String,
     pid: u32,

@@ -55,7 +55,7 @@ const INCLUDABLE: [Column; 7] = [
 /// The query of the list; a parameter that it does not know is a mistake.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-pub struct ListQuery {
+pub(crate) struct ListQuery {
     #[serde(with = "parameter", skip_serializing_if = "is_default")]
     q: FilterText,
     #[serde(with = "parameter", skip_serializing_if = "is_default")]
@@ -166,7 +166,7 @@ impl ListQuery {
 }
 
 /// The processes.
-pub async fn list(
+pub(crate) async fn list(
     scoped: ScopedFleet,
     Query(query): Query<ListQuery>,
     Host(host): Host,
@@ -217,7 +217,7 @@ fn as_csv(answer: &Processes<'_>, include: &[Column]) -> Response {
 
 /// Every sample as it comes, the present one first: events called `snapshot`. A reader that is slower than the samples
 /// misses some, never gets old ones.
-pub async fn live(scoped: ScopedFleet, Host(host): Host) -> Result<Stream<Sample<'static>>, Refusal> {
+pub(crate) async fn live(scoped: ScopedFleet, Host(host): Host) -> Result<Stream<Sample<'static>>, Refusal> {
     page::moment_of(&scoped, &host)?;
     let mut changed = scoped.watch_host(&host)?;
     changed.mark_changed();

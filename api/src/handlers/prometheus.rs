@@ -78,7 +78,7 @@ impl Value for LengthParam {
 /// A question about one moment.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
-pub struct InstantQuery {
+pub(crate) struct InstantQuery {
     /// The question, in the supported part of PromQL.
     #[serde(with = "parameter", skip_serializing_if = "is_default")]
     query: String,
@@ -90,7 +90,7 @@ pub struct InstantQuery {
 /// A question about many moments.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
-pub struct RangeQuery {
+pub(crate) struct RangeQuery {
     /// The question, in the supported part of PromQL.
     #[serde(with = "parameter", skip_serializing_if = "is_default")]
     query: String,
@@ -108,7 +108,7 @@ pub struct RangeQuery {
 /// A request for series, names of labels, or their values.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
-pub struct SeriesQuery {
+pub(crate) struct SeriesQuery {
     /// Selectors; one of them must let a series through.
     #[serde(rename = "match[]", with = "texts", skip_serializing_if = "Vec::is_empty")]
     matches: Vec<String>,
@@ -126,7 +126,7 @@ pub struct SeriesQuery {
 /// A request for what metrics mean.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
-pub struct MetadataQuery {
+pub(crate) struct MetadataQuery {
     /// Only this metric.
     #[serde(with = "parameter", skip_serializing_if = "is_default")]
     metric: String,
@@ -146,7 +146,7 @@ mod texts {
 }
 
 /// The parameters of a URL and of a form together.
-pub struct UrlOrForm<T>(T);
+pub(crate) struct UrlOrForm<T>(T);
 
 impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for UrlOrForm<T> {
     type Rejection = Response;
@@ -163,7 +163,7 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for UrlOrForm<T> {
 }
 
 /// Answers a question about one moment.
-pub async fn query(
+pub(crate) async fn query(
     scoped: ScopedFleet,
     UrlOrForm(asked): UrlOrForm<InstantQuery>,
 ) -> Result<Response, Refusal> {
@@ -172,7 +172,7 @@ pub async fn query(
 }
 
 /// Answers a question about many moments.
-pub async fn query_range(
+pub(crate) async fn query_range(
     scoped: ScopedFleet,
     UrlOrForm(asked): UrlOrForm<RangeQuery>,
 ) -> Result<Response, Refusal> {
@@ -219,7 +219,7 @@ impl SeriesQuery {
 }
 
 /// The series that selectors are about.
-pub async fn series(
+pub(crate) async fn series(
     scoped: ScopedFleet,
     UrlOrForm(asked): UrlOrForm<SeriesQuery>,
 ) -> Result<Response, Refusal> {
@@ -249,7 +249,7 @@ fn labels_json(labels: &Labels) -> Json {
 }
 
 /// The names of labels.
-pub async fn labels(
+pub(crate) async fn labels(
     scoped: ScopedFleet,
     UrlOrForm(asked): UrlOrForm<SeriesQuery>,
 ) -> Result<Response, Refusal> {
@@ -278,7 +278,7 @@ pub async fn labels(
 }
 
 /// The values of a label.
-pub async fn label_values(
+pub(crate) async fn label_values(
     scoped: ScopedFleet,
     Path(label): Path<String>,
     UrlOrForm(asked): UrlOrForm<SeriesQuery>,
@@ -324,7 +324,7 @@ pub async fn label_values(
 }
 
 /// What metrics mean.
-pub async fn metadata(UrlOrForm(asked): UrlOrForm<MetadataQuery>) -> Response {
+pub(crate) async fn metadata(UrlOrForm(asked): UrlOrForm<MetadataQuery>) -> Response {
     let is_asked = |metric: &&metric::Metric| asked.metric.is_empty() || asked.metric == metric.name;
     let about = |metric: &metric::Metric| {
         let about = json!([{"type": metric.kind(), "help": metric.help, "unit": metric.unit}]);
@@ -336,7 +336,7 @@ pub async fn metadata(UrlOrForm(asked): UrlOrForm<MetadataQuery>) -> Response {
 }
 
 /// What this server is: Grafana's data source asks before it takes one for Prometheus.
-pub async fn build_info() -> Response {
+pub(crate) async fn build_info() -> Response {
     // The version is that of the Prometheus whose questions are understood; Grafana chooses by it how to ask.
     success(&json!({
         "version": "2.53.0",
@@ -350,16 +350,16 @@ pub async fn build_info() -> Response {
 }
 
 /// There are no rules here.
-pub async fn rules() -> Response {
+pub(crate) async fn rules() -> Response {
     success(&json!({"groups": []}))
 }
 
 /// There are no alerts here.
-pub async fn alerts() -> Response {
+pub(crate) async fn alerts() -> Response {
     success(&json!({"alerts": []}))
 }
 
 /// There are no exemplars here.
-pub async fn exemplars() -> Response {
+pub(crate) async fn exemplars() -> Response {
     success(&json!([]))
 }

@@ -37,7 +37,7 @@ const RETRY: Duration = Duration::from_secs(1);
 /// The query of the live updates of a page with the query `T`.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default, bound = "T: Default + Serialize + DeserializeOwned")]
-pub struct Live<T> {
+pub(crate) struct Live<T> {
     /// The page's.
     #[serde(flatten)]
     pub query: T,
@@ -47,7 +47,7 @@ pub struct Live<T> {
 }
 
 /// Renders the view of a live page, again and again; `None` ends the stream.
-pub type Renderer = Box<dyn FnMut() -> BoxFuture<'static, Option<View>> + Send>;
+pub(crate) type Renderer = Box<dyn FnMut() -> BoxFuture<'static, Option<View>> + Send>;
 
 struct Updates<T> {
     render: Renderer,
@@ -63,7 +63,7 @@ struct Updates<T> {
 
 /// Streams what `render` shows whenever `changed` says so. The page tells in `since`, or after an interruption in the
 /// header `Last-Event-ID`, which version it shows; when that is not the present one the first patch is the whole page.
-pub fn stream<T: Send + Sync + 'static>(
+pub(crate) fn stream<T: Send + Sync + 'static>(
     scoped: &ScopedFleet,
     headers: &HeaderMap,
     since: String,
@@ -88,7 +88,7 @@ pub fn stream<T: Send + Sync + 'static>(
 ///
 /// # Errors
 /// When there is no place for it among the pages kept up to date.
-pub fn answer(
+pub(crate) fn answer(
     scoped: &ScopedFleet,
     events: impl Stream<Item = Result<Event, Infallible>> + Send + 'static,
 ) -> Result<Response, Refusal> {
@@ -175,7 +175,7 @@ struct FleetUpdates {
 }
 
 /// The same for a fleet page, which is rendered for everybody who looks at the same.
-pub fn fleet_stream(
+pub(crate) fn fleet_stream(
     scoped: &ScopedFleet,
     headers: &HeaderMap,
     since: String,

@@ -26,7 +26,7 @@ struct RefusedForm {
 ///
 /// # Errors
 /// When the page cannot be written.
-pub fn answer(
+pub(super) fn answer(
     layout: Layout,
     (action, back): (Url, Url),
     form: &Form,

@@ -20,7 +20,7 @@ shape!(Sample<'_>);
 
 /// A host's processes at one moment.
 #[derive(Debug, Serialize, JsonSchema)]
-pub struct Processes<'a> {
+pub(crate) struct Processes<'a> {
     /// The host.
     pub host: &'a str,
     /// When the sample was taken.
@@ -42,7 +42,7 @@ pub struct Processes<'a> {
 /// The figures of a sample's processes together, and what they leave of the machine's: CPU use in percent of one core, memory
 /// in bytes with what processes share counted once.
 #[derive(Debug, Serialize, JsonSchema)]
-pub struct Sums {
+pub(crate) struct Sums {
     cpu_percent: Option<f64>,
     ended_children_cpu_percent: Option<f64>,
     remaining_cpu_percent: Option<f64>,
@@ -54,7 +54,7 @@ pub struct Sums {
 
 impl Sums {
     /// The sums of a pair's latest snapshot.
-    pub fn of(pair: &SnapshotPair) -> Self {
+    pub(crate) fn of(pair: &SnapshotPair) -> Self {
         let sums = HostSums::of(pair);
         // To a hundredth: CPU time is counted in steps of 10 ms.
         let rounded = |percent: f64| (percent * 100.0).round() / 100.0;
@@ -72,7 +72,7 @@ impl Sums {
 
 /// One sample of a host, as `live` sends them.
 #[derive(Debug, Serialize, JsonSchema)]
-pub struct Sample<'a> {
+pub(crate) struct Sample<'a> {
     /// The host and its figures.
     #[serde(flatten)]
     pub host: json::Host<'a>,
@@ -90,7 +90,7 @@ pub struct Sample<'a> {
 
 impl<'a> Sample<'a> {
     /// Makes it from a moment and the host's groups.
-    pub fn of(moment: &'a Moment, groups: HostGroups) -> Self {
+    pub(crate) fn of(moment: &'a Moment, groups: HostGroups) -> Self {
         let processes = ProcessFacts::all(moment).iter().map(|facts| ProcessJson::of(facts, &[])).collect();
         let Snapshot { processes_left_out, texts_shortened, .. } = *moment.snapshot();
         Self {

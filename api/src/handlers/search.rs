@@ -38,7 +38,7 @@ use crate::{
 
 /// The matches, and how complete they are.
 #[derive(Debug)]
-pub struct Answer {
+pub(crate) struct Answer {
     /// The processes, in the order that was asked for.
     pub listing: Listing<Found>,
     /// On how many hosts all of them are.
@@ -57,7 +57,7 @@ pub struct Answer {
 ///
 /// # Errors
 /// When too many search, or the history cannot be read or does not reach that far yet.
-pub async fn ask(
+pub(crate) async fn ask(
     scoped: &ScopedFleet,
     filter: Filter,
     at_us: Option<i64>,
@@ -72,7 +72,7 @@ pub async fn ask(
 }
 
 /// The moment that is searched; absent for the present.
-pub fn moment(query: &SearchQuery) -> Option<i64> {
+pub(crate) fn moment(query: &SearchQuery) -> Option<i64> {
     query.at.filter(|at| *at != TimeParam::Now).map(|at| at.resolve(now_us()))
 }
 
@@ -308,7 +308,7 @@ fn in_words(processes: u64, hosts: u64) -> String {
 }
 
 /// The page.
-pub async fn page(
+pub(crate) async fn page(
     layout: Layout,
     scoped: ScopedFleet,
     Query(query): Query<SearchPageQuery>,

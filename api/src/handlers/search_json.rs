@@ -77,7 +77,7 @@ impl<'a> Row<'a> {
 
 /// The processes that a filter lets through.
 #[derive(Serialize, JsonSchema)]
-pub struct Search<'a> {
+pub(crate) struct Search<'a> {
     q: &'a str,
     /// The moment that was searched; null for the present.
     at: Option<Time>,
@@ -95,7 +95,7 @@ pub struct Search<'a> {
 shape!(Search<'_>);
 
 /// The processes.
-pub async fn list(
+pub(crate) async fn list(
     scoped: ScopedFleet,
     Query(InShape { query: InFormat { query, format }, shape }): Query<InShape<InFormat<SearchQuery>>>,
 ) -> Result<InEither<AboutPast<Search<'static>>, FoundValue>, Refusal> {
@@ -126,7 +126,7 @@ const SERIES_COLUMNS: [&str; 9] =
 
 /// A process as values of one moment; `value` is its CPU use in percent of one core.
 #[derive(Debug, Serialize, JsonSchema)]
-pub struct FoundValue {
+pub(crate) struct FoundValue {
     time: Time,
     host: String,
     pid: u32,

@@ -8,7 +8,7 @@ use axum::{
 use crate::auth::{ClientInfo, Cookie, Secret, SignIn, set_cookie};
 
 /// A redirect to a page, with the cookie of a new session.
-pub fn signed_in(sign_in: &SignIn, came: ClientInfo, to: &str) -> Response {
+pub(crate) fn signed_in(sign_in: &SignIn, came: ClientInfo, to: &str) -> Response {
     let mut response = with_session(&sign_in.session, came, to);
     if let Some(cookie) = set_cookie(Cookie::Browser, &sign_in.browser, came) {
         response.headers_mut().append(header::SET_COOKIE, cookie);
@@ -17,7 +17,7 @@ pub fn signed_in(sign_in: &SignIn, came: ClientInfo, to: &str) -> Response {
 }
 
 /// To a page, with the secret of another session or of none.
-pub fn with_session(secret: &Secret, came: ClientInfo, to: &str) -> Response {
+pub(crate) fn with_session(secret: &Secret, came: ClientInfo, to: &str) -> Response {
     let mut response = Redirect::to(to).into_response();
     if let Some(cookie) = set_cookie(Cookie::Session, secret, came) {
         response.headers_mut().append(header::SET_COOKIE, cookie);

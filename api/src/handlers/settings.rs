@@ -21,7 +21,7 @@ use crate::{
 };
 
 /// The settings of a host, as the page has them.
-pub struct Section {
+pub(crate) struct Section {
     /// Each setting: its label, the value in force, and who decided it.
     pub rows: Vec<(&'static str, String, String)>,
     /// What the page says of the whole.
@@ -31,7 +31,7 @@ pub struct Section {
 }
 
 /// A form that asks for settings.
-pub struct SettingsForm {
+pub(crate) struct SettingsForm {
     /// What it is for, in words.
     pub title: String,
     /// The group that it is for; empty for the host itself.
@@ -41,7 +41,7 @@ pub struct SettingsForm {
 }
 
 /// A setting in a form.
-pub struct Field {
+pub(crate) struct Field {
     /// Its name in the form.
     pub key: &'static str,
     /// Its label.
@@ -57,7 +57,7 @@ pub struct Field {
 }
 
 /// The section of the page; absent where nothing is known of the host's settings.
-pub fn section(scoped: &ScopedFleet, host: &HostName) -> Option<Section> {
+pub(crate) fn section(scoped: &ScopedFleet, host: &HostName) -> Option<Section> {
     let known = scoped.settings(host).ok()?;
     let rows = Setting::ALL.map(|setting| {
         let value = shown(setting, &known.in_force(setting), known.applied.is_some());
@@ -126,7 +126,7 @@ fn fields(asked: &AskedOfAgent, is_pinned: impl Fn(Setting) -> bool) -> Vec<Fiel
 
 impl Field {
     /// Whether it is written in several lines.
-    pub fn is_list(&self) -> bool {
+    pub(crate) fn is_list(&self) -> bool {
         self.hint.ends_with("one a line")
     }
 }
@@ -196,7 +196,7 @@ fn read(setting: Setting, text: &str) -> Value {
 }
 
 /// Takes a form of the page.
-pub async fn change(
+pub(crate) async fn change(
     layout: Layout,
     scoped: ScopedFleet,
     Host(host): Host,

@@ -29,7 +29,7 @@ const WHY: &str = "why";
 
 /// How a host is sampled.
 #[derive(Serialize, JsonSchema)]
-pub struct HostSettings {
+pub(crate) struct HostSettings {
     host: String,
     /// Every setting.
     settings: Vec<One>,
@@ -49,7 +49,7 @@ pub struct HostSettings {
 
 /// What is asked of the hosts of a group.
 #[derive(Serialize, JsonSchema)]
-pub struct GroupSettings {
+pub(crate) struct GroupSettings {
     group: String,
     #[schemars(schema_with = "asked")]
     asked: AskedOfAgent,
@@ -96,7 +96,7 @@ fn schema_of(setting: Setting) -> Value {
 }
 
 /// The schema of a change, for the routes.
-pub fn body() -> Value {
+pub(crate) fn body() -> Value {
     let mut properties: Map<String, Value> =
         Setting::ALL.into_iter().map(|setting| (setting.key().to_owned(), schema_of(setting))).collect();
     properties.insert(WHY.to_owned(), json!({"type": "string", "description": "The reason, for the audit."}));
@@ -127,7 +127,7 @@ impl HostSettings {
 
 /// The group in the path.
 #[derive(Debug, Clone)]
-pub struct GroupPath(String);
+pub(crate) struct GroupPath(String);
 
 impl<S: Send + Sync> FromRequestParts<S> for GroupPath {
     type Rejection = Response;
@@ -153,13 +153,13 @@ impl Argument for GroupPath {
 }
 
 /// How a host is sampled.
-pub async fn of_host(scoped: ScopedFleet, Host(host): Host) -> Result<Answer<HostSettings>, Refusal> {
+pub(crate) async fn of_host(scoped: ScopedFleet, Host(host): Host) -> Result<Answer<HostSettings>, Refusal> {
     let known = scoped.settings(&host)?;
     Ok(Answer::of(&HostSettings::of(host.to_string(), known)))
 }
 
 /// Asks a host for other settings. The answer is what it does at this moment; it does what was asked within a second.
-pub async fn change_host(
+pub(crate) async fn change_host(
     scoped: ScopedFleet,
     Host(host): Host,
     body: Bytes,
@@ -171,7 +171,7 @@ pub async fn change_host(
 }
 
 /// What is asked of the hosts of a group.
-pub async fn of_group(
+pub(crate) async fn of_group(
     scoped: ScopedFleet,
     GroupPath(group): GroupPath,
 ) -> Result<Answer<GroupSettings>, Refusal> {
@@ -180,7 +180,7 @@ pub async fn of_group(
 }
 
 /// Asks the hosts of a group for other settings.
-pub async fn change_group(
+pub(crate) async fn change_group(
     scoped: ScopedFleet,
     GroupPath(group): GroupPath,
     body: Bytes,

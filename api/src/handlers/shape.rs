@@ -27,7 +27,7 @@ use crate::{
 
 /// The parameter `shape`.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub enum Shape {
+pub(crate) enum Shape {
     /// An object about the whole answer with a list in it.
     #[default]
     Full,
@@ -56,7 +56,7 @@ impl Value for Shape {
 /// The query `T` of a route that answers in either shape.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default, bound = "T: Default + Serialize + DeserializeOwned")]
-pub struct InShape<T> {
+pub(crate) struct InShape<T> {
     /// The rest of the query.
     #[serde(flatten)]
     pub query: T,
@@ -75,7 +75,7 @@ impl<T: Parameters> Parameters for InShape<T> {
 
 /// Values with their times.
 #[derive(Debug)]
-pub struct Series<'a, V> {
+pub(crate) struct Series<'a, V> {
     /// The name of the file.
     pub name: &'a str,
     /// The columns of the CSV form, each a field of every value.
@@ -88,14 +88,14 @@ pub struct Series<'a, V> {
 
 /// An answer in either shape: `T`, or a list of values `V`.
 #[derive(Debug)]
-pub struct InEither<T, V> {
+pub(crate) struct InEither<T, V> {
     response: Response,
     of: PhantomData<fn() -> (T, V)>,
 }
 
 impl<T, V: Serialize> InEither<T, V> {
     /// The values as a list, or as CSV with these columns. Headers say how far they can be relied on.
-    pub fn series(scoped: &ScopedFleet, format: Format, series: Series<'_, V>) -> Self {
+    pub(crate) fn series(scoped: &ScopedFleet, format: Format, series: Series<'_, V>) -> Self {
         let Series { name, columns, resolution, values } = series;
         let response = match format {
             Format::Json => response(StatusCode::OK, &values),

@@ -45,7 +45,7 @@ impl SignInPage {
 }
 
 /// The page; a signed-in person goes on at once.
-pub async fn page(
+pub(crate) async fn page(
     layout: Layout,
     State(shared): State<AppState>,
     Query(NextQuery { next }): Query<NextQuery>,
@@ -58,7 +58,7 @@ pub async fn page(
 }
 
 /// Begins a session. The secret that the browser had before is of no use any more.
-pub async fn sign_in(
+pub(crate) async fn sign_in(
     layout: Layout,
     State(shared): State<AppState>,
     visit: Visit,
@@ -78,7 +78,7 @@ pub async fn sign_in(
 }
 
 /// Ends the session.
-pub async fn sign_out(
+pub(crate) async fn sign_out(
     SignedIn { person, session }: SignedIn,
     State(shared): State<AppState>,
     visit: Visit,

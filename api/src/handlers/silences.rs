@@ -26,7 +26,7 @@ use crate::{
 /// The query of the page: what its form begins with.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
-pub struct SilencesQuery {
+pub(crate) struct SilencesQuery {
     /// A rule.
     #[serde(with = "parameter", skip_serializing_if = "is_default")]
     pub rule: String,
@@ -115,7 +115,7 @@ impl SilencesPage {
 }
 
 /// The page.
-pub async fn page(
+pub(crate) async fn page(
     layout: Layout,
     scoped: ScopedFleet,
     Query(query): Query<SilencesQuery>,
@@ -126,7 +126,7 @@ pub async fn page(
 }
 
 /// Adds the silence of the form, or ends the one that the button names; one that is none stays in the form.
-pub async fn change(layout: Layout, scoped: ScopedFleet, form: Form) -> Result<Response, Refusal> {
+pub(crate) async fn change(layout: Layout, scoped: ScopedFleet, form: Form) -> Result<Response, Refusal> {
     let done = match form.is_ticked("end") {
         true => scoped.end_silence(&form.field("end")).await,
         false => add(&scoped, &form).await,

@@ -19,14 +19,14 @@ use crate::{
 
 /// The silences and maintenance windows that one may see, those that hold first.
 #[derive(Serialize, JsonSchema)]
-pub struct Silences {
+pub(crate) struct Silences {
     silences: Vec<SilenceRow>,
 }
 
 /// A silence, or a maintenance window that comes again every week.
 #[derive(Serialize, JsonSchema)]
 #[schemars(rename = "Silence")]
-pub struct SilenceRow {
+pub(crate) struct SilenceRow {
     id: String,
     matcher: Matcher,
     /// The beginning; null for a maintenance window.
@@ -63,7 +63,7 @@ shape!(SilenceRow);
 /// A silence as it is sent: either `for`, or `weekly`.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub struct SilenceBody {
+pub(crate) struct SilenceBody {
     /// What it is about; everything without it.
     #[serde(default)]
     matcher: Matcher,
@@ -97,13 +97,13 @@ fn row(entry: SilenceEntry) -> SilenceRow {
 }
 
 /// `GET /api/v1/alerts/silences`: those that one may see.
-pub async fn list(scoped: ScopedFleet) -> Result<Answer<Silences>, Refusal> {
+pub(crate) async fn list(scoped: ScopedFleet) -> Result<Answer<Silences>, Refusal> {
     let silences = scoped.silences().await?.into_iter().map(row).collect();
     Ok(Answer::of(&Silences { silences }))
 }
 
 /// `POST /api/v1/alerts/silences`: adds one.
-pub async fn add(
+pub(crate) async fn add(
     scoped: ScopedFleet,
     JsonBody(SilenceBody { matcher, length, weekly, why }): JsonBody<SilenceBody>,
 ) -> Result<Answer<SilenceRow>, Refusal> {
@@ -124,7 +124,7 @@ pub async fn add(
 }
 
 /// `DELETE /api/v1/alerts/silences/{id}`: ends one; answers with those that there are then.
-pub async fn end(scoped: ScopedFleet, SilenceId(id): SilenceId) -> Result<Answer<Silences>, Refusal> {
+pub(crate) async fn end(scoped: ScopedFleet, SilenceId(id): SilenceId) -> Result<Answer<Silences>, Refusal> {
     scoped.end_silence(&id).await?;
     list(scoped).await
 }

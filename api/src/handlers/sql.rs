@@ -65,7 +65,7 @@ struct SqlPage {
 /// The query of the page.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
-pub struct SqlQuery {
+pub(crate) struct SqlQuery {
     /// The text that it brings.
     #[serde(with = "parameter", skip_serializing_if = "is_default")]
     sql: String,
@@ -80,7 +80,7 @@ type About = Option<(Span, Vec<HostName>)>;
 /// Which part of the history a question is about; without any parameter as far back as fits.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
-pub struct AboutQuery {
+pub(crate) struct AboutQuery {
     /// Its time.
     #[serde(flatten)]
     span: SpanQuery,
@@ -92,7 +92,7 @@ pub struct AboutQuery {
 /// The query that cancels a question.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
-pub struct CancelQuery {
+pub(crate) struct CancelQuery {
     /// Which one; without it, all of one's own.
     #[serde(with = "parameter::optional", skip_serializing_if = "Option::is_none")]
     question: Option<QuestionNumber>,
@@ -210,7 +210,7 @@ impl SqlPage {
 }
 
 /// The page with the text of `?sql=`, not asked yet.
-pub async fn page(
+pub(crate) async fn page(
     layout: Layout,
     scoped: ScopedFleet,
     Query(query): Query<SqlQuery>,
@@ -219,7 +219,7 @@ pub async fn page(
 }
 
 /// The page with the answer, or the answer as a file (`format=csv` or `json`).
-pub async fn ask(mut layout: Layout, scoped: ScopedFleet, form: Form) -> Result<Response, Refusal> {
+pub(crate) async fn ask(mut layout: Layout, scoped: ScopedFleet, form: Form) -> Result<Response, Refusal> {
     let (query, about) = read(&mut layout, &form);
     let asked = match about {
         Ok(about) => scoped.ask_sql(query.sql.clone(), about).await,
@@ -248,7 +248,7 @@ fn read(layout: &mut Layout, form: &Form) -> (SqlQuery, Result<About, BadParamet
 }
 
 /// Cancels the question that the field `question` names, else all of one's own; the page keeps its text.
-pub async fn cancel(mut layout: Layout, scoped: ScopedFleet, form: Form) -> Result<Response, Refusal> {
+pub(crate) async fn cancel(mut layout: Layout, scoped: ScopedFleet, form: Form) -> Result<Response, Refusal> {
     let given = form.field("question");
     let number = (!given.is_empty()).then(|| QuestionNumber::read(&given)).transpose();
     let number = number.map_err(|expected| BadParameter::new("question", &given, expected))?;
@@ -278,7 +278,7 @@ impl Value for QuestionNumber {
 
 /// The questions that are answered or wait.
 #[derive(Serialize, JsonSchema)]
-pub struct Questions {
+pub(crate) struct Questions {
     questions: Vec<UnderWay>,
 }
 
@@ -299,7 +299,7 @@ struct UnderWay {
 shape!(Questions);
 
 /// `GET /api/v1/sql`: the questions that are answered or wait, one's own or, for who administers everything, all.
-pub async fn list(scoped: ScopedFleet) -> Answer<Questions> {
+pub(crate) async fn list(scoped: ScopedFleet) -> Answer<Questions> {
     let one = |question: Question| UnderWay {
         question: question.number,
         who: question.who,
@@ -312,14 +312,17 @@ pub async fn list(scoped: ScopedFleet) -> Answer<Questions> {
 
 /// `POST /api/v1/sql/cancel`: cancels the question that the parameter `question` names, else all of the person's own;
 /// answers with the questions still under way.
-pub async fn cancel_by_program(scoped: ScopedFleet, Query(query): Query<CancelQuery>) -> Answer<Questions> {
+pub(crate) async fn cancel_by_program(
+    scoped: ScopedFleet,
+    Query(query): Query<CancelQuery>,
+) -> Answer<Questions> {
     scoped.cancel_sql(query.question.map(|QuestionNumber(number)| number));
     list(scoped).await
 }
 
 /// The question of a program: the body, or the field `sql` of a JSON object.
 #[derive(Debug)]
-pub struct SqlBody(String);
+pub(crate) struct SqlBody(String);
 
 impl<S: Send + Sync> FromRequest<S> for SqlBody {
     type Rejection = Response;
@@ -340,7 +343,7 @@ impl Argument for SqlBody {
 }
 
 /// `POST /api/v1/sql`: the answer to a question; `?format=csv` answers in CSV, `from`, `to` and `hosts` say what it is about.
-pub async fn answer(
+pub(crate) async fn answer(
     scoped: ScopedFleet,
     Query(asked): Query<InFormat<AboutQuery>>,
     SqlBody(question): SqlBody,

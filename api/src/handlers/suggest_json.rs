@@ -27,7 +27,7 @@ use crate::{
 /// The query.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
-pub struct SuggestQuery {
+pub(crate) struct SuggestQuery {
     /// The text.
     #[serde(with = "parameter", skip_serializing_if = "is_default")]
     pub q: FilterText,
@@ -87,7 +87,7 @@ struct FilterProblem {
 
 /// What is called like a text, now.
 #[derive(Serialize, JsonSchema)]
-pub struct Suggestions {
+pub(crate) struct Suggestions {
     /// The text without its time.
     q: String,
     /// The moment that the suggestions lead to; null for the present. Their names are those of now.
@@ -105,7 +105,7 @@ pub struct Suggestions {
 shape!(Suggestions);
 
 /// The suggestions.
-pub async fn list(
+pub(crate) async fn list(
     scoped: ScopedFleet,
     headers: HeaderMap,
     Query(query): Query<SuggestQuery>,

@@ -108,7 +108,7 @@ impl SystemPage {
 }
 
 /// The page.
-pub async fn page(
+pub(crate) async fn page(
     layout: Layout,
     scoped: ScopedFleet,
     Query(query): Query<TimeQuery>,
@@ -136,7 +136,7 @@ fn view(moment: &Moment, links: &Links) -> View {
 }
 
 /// Its live updates.
-pub async fn live(
+pub(crate) async fn live(
     scoped: ScopedFleet,
     Query(Live { query, since }): Query<Live<TimeQuery>>,
     Host(host): Host,

@@ -28,7 +28,7 @@ const USUAL: Duration = Duration::from_secs(3_600);
 const NOT_YET_US: i64 = 60_000_000;
 
 /// The picture.
-pub async fn picture(
+pub(crate) async fn picture(
     scoped: ScopedFleet,
     Host(host): Host,
     Query(query): Query<SpanQuery>,
@@ -48,7 +48,7 @@ pub async fn picture(
 
 /// Without the gap at the end that is only there because newer samples are not in the history yet; and with the one of a host
 /// that has sent nothing since, which the history does not know where it has heard of no other host since, either.
-pub fn with_the_last_gap(
+pub(crate) fn with_the_last_gap(
     mut metrics: HostMetrics,
     span: Span,
     now_us: i64,

@@ -42,7 +42,7 @@ const DEFAULT_SPAN: Duration = Duration::from_secs(3_600);
 
 /// A requested top.
 #[derive(Debug, Clone)]
-pub struct TopRequest {
+pub(crate) struct TopRequest {
     /// The query.
     pub query: TopQuery,
     /// Over which time.
@@ -54,7 +54,7 @@ impl TopRequest {
     ///
     /// # Errors
     /// When its span ends before it begins.
-    pub fn of(query: TopQuery) -> Result<Self, BadParameter> {
+    pub(crate) fn of(query: TopQuery) -> Result<Self, BadParameter> {
         let now_us = now_us();
         let span = PageSpan::of(query.span.clone(), now_us, now_us, DEFAULT_SPAN)?;
         Ok(Self { query, span })
@@ -64,7 +64,7 @@ impl TopRequest {
     ///
     /// # Errors
     /// When the history cannot be read.
-    pub async fn ask(&self, scoped: &ScopedFleet, asked_for: AskedFor) -> Result<Answer, Refusal> {
+    pub(crate) async fn ask(&self, scoped: &ScopedFleet, asked_for: AskedFor) -> Result<Answer, Refusal> {
         scoped.expect_known(self.query.host.as_ref())?;
         let question = history::TopQuery {
             by: self.query.by,
@@ -84,7 +84,7 @@ impl TopRequest {
 
 /// The first lines of a top.
 #[derive(Debug)]
-pub struct Answer {
+pub(crate) struct Answer {
     /// The lines.
     pub rows: Vec<TopRow>,
     /// The sum of all lines, where it is known.
@@ -116,7 +116,7 @@ struct TopPage {
 }
 
 /// A place in the switch between groups.
-pub struct GroupLink {
+pub(crate) struct GroupLink {
     /// What it is called.
     pub label: &'static str,
     /// Where it leads.
@@ -128,7 +128,7 @@ pub struct GroupLink {
 /// The query of the page.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
-pub struct TopPageQuery {
+pub(crate) struct TopPageQuery {
     /// The top.
     #[serde(flatten)]
     pub top: TopQuery,
@@ -205,7 +205,7 @@ fn in_words(cpu: CpuUse) -> String {
 }
 
 /// The page of who used most.
-pub async fn page(layout: Layout, scoped: ScopedFleet, query: TopQuery) -> Result<Response, Refusal> {
+pub(crate) async fn page(layout: Layout, scoped: ScopedFleet, query: TopQuery) -> Result<Response, Refusal> {
     let request = TopRequest::of(query)?;
     let asked = request.ask(&scoped, AskedFor::Page).await;
     let asked = Unanswered::or(asked, NARROW, || request.span.shorter(&timeless(&request.query)))?;

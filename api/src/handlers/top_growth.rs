@@ -172,7 +172,7 @@ fn timeless(query: &TopPageQuery) -> Url {
 }
 
 /// The page of the top: who used most, or what grew.
-pub async fn either(
+pub(crate) async fn either(
     layout: Layout,
     scoped: ScopedFleet,
     Query(query): Query<TopPageQuery>,
@@ -225,7 +225,7 @@ const COLUMNS: [&str; 6] =
 
 /// What grew in memory between two moments.
 #[derive(Serialize, JsonSchema)]
-pub struct GrowthList<'a> {
+pub(crate) struct GrowthList<'a> {
     #[schemars(extend("enum" = GROUPS.map(|(_, id, _)| id)))]
     group: &'static str,
     from: Time,
@@ -271,7 +271,7 @@ fn line(grown: &Grown) -> Line<'_> {
 }
 
 /// What grew, as JSON or CSV.
-pub async fn list(
+pub(crate) async fn list(
     scoped: ScopedFleet,
     Query(InFormat { query, format }): Query<InFormat<GrowthQuery>>,
 ) -> Result<Answer<AboutPast<GrowthList<'static>>>, Refusal> {

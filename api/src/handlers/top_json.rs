@@ -41,7 +41,7 @@ const COLUMNS: [&str; 13] = [
 
 /// What used most over a time.
 #[derive(Serialize, JsonSchema)]
-pub struct Top<'a> {
+pub(crate) struct Top<'a> {
     #[schemars(extend("enum" = ORDERS.map(|(_, id, _)| id)))]
     by: &'static str,
     #[schemars(extend("enum" = GROUPS.map(|(_, id, _)| id)))]
@@ -110,7 +110,7 @@ const SERIES_COLUMNS: [&str; 6] = ["time", "host", "pid", "key", "processes", "v
 
 /// A line as one value, of what the top is ordered by: ms of CPU time or bytes.
 #[derive(Debug, Serialize, JsonSchema)]
-pub struct TopValue {
+pub(crate) struct TopValue {
     time: Time,
     host: Option<String>,
     pid: Option<u32>,
@@ -132,7 +132,7 @@ fn value(row: &TopRow, by: TopBy, time: Time) -> TopValue {
 }
 
 /// The lines.
-pub async fn list(
+pub(crate) async fn list(
     scoped: ScopedFleet,
     Query(InShape { query: InFormat { query, format }, shape }): Query<InShape<InFormat<TopQuery>>>,
 ) -> Result<InEither<AboutPast<Top<'static>>, TopValue>, Refusal> {

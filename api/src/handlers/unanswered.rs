@@ -9,11 +9,11 @@ use axum::{
 use crate::{refusal::Refusal, url::Url};
 
 /// A shorter range: what it is called, and the same page over it.
-pub type Shorter = (&'static str, Url);
+pub(crate) type Shorter = (&'static str, Url);
 
 /// Why a page has no answer.
 #[derive(Debug, Clone)]
-pub struct Unanswered {
+pub(crate) struct Unanswered {
     /// What happened, and what to do next.
     pub refusal: Refusal,
     /// The same page over a shorter range, where it has one that would help.
@@ -25,7 +25,7 @@ impl Unanswered {
     ///
     /// # Errors
     /// With a refusal that is not of the question, and so takes the whole page: an unknown host, for instance.
-    pub fn or<T>(
+    pub(crate) fn or<T>(
         answer: Result<T, Refusal>,
         narrow: &str,
         shorter: impl FnOnce() -> Option<Shorter>,
@@ -42,7 +42,7 @@ impl Unanswered {
     }
 
     /// Gives the page that says so the status of the refusal.
-    pub fn dress(why: Option<&Self>, response: Response) -> Response {
+    pub(crate) fn dress(why: Option<&Self>, response: Response) -> Response {
         let Some(Self { refusal, .. }) = why else { return response };
         let mut response = (refusal.status, response).into_response();
         if let Some(wait) = refusal.retry_after_s() {

@@ -56,13 +56,17 @@ impl UserPage {
 }
 
 /// The list.
-pub async fn page(layout: Layout, _: SignedIn, State(shared): State<AppState>) -> Result<Response, Refusal> {
+pub(crate) async fn page(
+    layout: Layout,
+    _: SignedIn,
+    State(shared): State<AppState>,
+) -> Result<Response, Refusal> {
     let (users, given) = (accounts(&shared)?.users.all(), Form::default());
     page::render(&UsersPage { layout, users, given, problem: None })
 }
 
 /// Adds a user, and shows the link by which the user chooses a password.
-pub async fn add(
+pub(crate) async fn add(
     layout: Layout,
     State(shared): State<AppState>,
     headers: HeaderMap,
@@ -91,7 +95,7 @@ async fn add_user(accounts: &Accounts, by: &By, form: &Form) -> Result<(UserName
 }
 
 /// One user.
-pub async fn user(
+pub(crate) async fn user(
     layout: Layout,
     _: SignedIn,
     State(shared): State<AppState>,
@@ -101,7 +105,7 @@ pub async fn user(
 }
 
 /// Changes one user, as the button says that was pressed.
-pub async fn change(
+pub(crate) async fn change(
     layout: Layout,
     State(shared): State<AppState>,
     Path(name): Path<String>,

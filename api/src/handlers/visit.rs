@@ -25,7 +25,7 @@ use crate::{
 const NARROW: &str = "try again; a moment close to it may be quicker";
 
 /// The content of a page about a host.
-pub enum Visit {
+pub(crate) enum Visit {
     /// A moment: the present, or one of the past.
     Moment(HostHead, Box<Moment>),
     /// A moment without a snapshot.
@@ -42,7 +42,7 @@ impl Visit {
     /// # Errors
     /// With the page that says why nothing is known of it or why it could not be found out, or the way to where the page is.
     #[expect(clippy::result_large_err, reason = "it is axum's own error, and made once a request")]
-    pub fn moment(self, layout: &Layout) -> response::Result<(HostHead, Box<Moment>)> {
+    pub(crate) fn moment(self, layout: &Layout) -> response::Result<(HostHead, Box<Moment>)> {
         match self {
             Self::Moment(head, moment) => Ok((head, moment)),
             Self::Nothing(head, why) => Err(nothing::page(layout.clone(), head, &why)?.into()),
@@ -56,7 +56,7 @@ impl Visit {
 ///
 /// # Errors
 /// When the host is unknown, or the history cannot be read.
-pub async fn visit(
+pub(crate) async fn visit(
     scoped: &ScopedFleet,
     host: &HostName,
     tab: HostTab,
@@ -123,7 +123,7 @@ fn visited(
 ///
 /// # Errors
 /// When the host is unknown, or the history cannot be read.
-pub async fn visit_span(
+pub(crate) async fn visit_span(
     scoped: &ScopedFleet,
     host: &HostName,
     tab: HostTab,

@@ -35,7 +35,7 @@ fn secret(text: &str) -> Result<Secret, AuthError> {
 }
 
 /// The page. Looking at it uses nothing up, because chat programs look at links as well.
-pub async fn page(
+pub(crate) async fn page(
     layout: Layout,
     State(shared): State<AppState>,
     Path(text): Path<String>,
@@ -46,7 +46,7 @@ pub async fn page(
 }
 
 /// Uses the link.
-pub async fn follow(
+pub(crate) async fn follow(
     layout: Layout,
     State(shared): State<AppState>,
     Path(text): Path<String>,

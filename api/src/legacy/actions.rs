@@ -27,7 +27,7 @@ const MAX_TOLD: usize = 64;
 
 /// An action.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Action {
+pub(super) struct Action {
     /// Its number: when it was queued, in µs since 1970 UTC.
     pub id: i64,
     /// `start`, `stop` or `restart`.
@@ -37,7 +37,7 @@ pub struct Action {
 }
 
 /// The queues of all agents.
-pub struct Actions {
+pub(super) struct Actions {
     bucket: Bucket<Vec<Action>>,
     current: WatchedBucket<Vec<Action>>,
     told: broadcast::Sender<(HostName, Value)>,
@@ -48,7 +48,7 @@ impl Actions {
     ///
     /// # Errors
     /// When the broker does not answer.
-    pub async fn open(client: &Client) -> Result<Self, BucketError> {
+    pub(super) async fn open(client: &Client) -> Result<Self, BucketError> {
         let bucket = Bucket::open(client, BUCKET).await?;
         let current = bucket.follow().await?;
         Ok(Self { bucket, current, told: broadcast::Sender::new(MAX_TOLD) })
@@ -58,7 +58,7 @@ impl Actions {
     ///
     /// # Errors
     /// When the broker does not answer.
-    pub async fn queue(
+    pub(super) async fn queue(
         &self,
         host: &HostName,
         cmd: &str,
@@ -85,7 +85,7 @@ impl Actions {
     }
 
     /// Returns when something waits for the agent of `host`.
-    pub async fn waiting(&self, host: &HostName) {
+    pub(super) async fn waiting(&self, host: &HostName) {
         let mut current = self.current.clone();
         while current.get(host.as_str()).is_none_or(|waiting| !waiting.iter().any(is_current)) {
             current.changed().await;
@@ -96,7 +96,7 @@ impl Actions {
     ///
     /// # Errors
     /// When the broker does not answer.
-    pub async fn take(&self, host: &HostName) -> Result<Vec<Action>, BucketError> {
+    pub(super) async fn take(&self, host: &HostName) -> Result<Vec<Action>, BucketError> {
         let Some(Entry { mut value, revision }) = self.bucket.get(host.as_str()).await? else {
             return Ok(Vec::new());
         };
@@ -108,13 +108,13 @@ impl Actions {
     }
 
     /// Tells open pages of this server.
-    pub fn tell(&self, host: &HostName, message: Value) {
+    pub(super) fn tell(&self, host: &HostName, message: Value) {
         // Nobody may listen.
         let _ = self.told.send((host.clone(), message));
     }
 
     /// What open pages are told from now on.
-    pub fn listen(&self) -> broadcast::Receiver<(HostName, Value)> {
+    pub(super) fn listen(&self) -> broadcast::Receiver<(HostName, Value)> {
         self.told.subscribe()
     }
 }

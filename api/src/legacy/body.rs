@@ -16,7 +16,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use super::{Fault, fields::TOO_MANY};
 
 /// Longest body: 20,000 processes with command lines of 700 bytes.
-pub const MAX_BODY_BYTES: usize = 16 << 20;
+pub(super) const MAX_BODY_BYTES: usize = 16 << 20;
 /// Room for all bodies at once, in KiB: sixteen of the longest, or a thousand ordinary ones of 256 KB.
 const ALL_BODIES_KIB: usize = 256 << 10;
 /// How long a body may take, as on the other listener.
@@ -26,11 +26,11 @@ const MAX_DEPTH: usize = 32;
 
 /// The room that bodies take.
 #[derive(Debug, Clone)]
-pub struct Room(Arc<Semaphore>);
+pub(super) struct Room(Arc<Semaphore>);
 
 /// A body, and the room that it takes.
 #[derive(Debug)]
-pub struct Read {
+pub(super) struct Read {
     /// Its bytes.
     pub bytes: Bytes,
     _room: Vec<OwnedSemaphorePermit>,
@@ -47,7 +47,7 @@ impl Room {
     ///
     /// # Errors
     /// When it is too long, takes too long, says to be something else, or there is no room.
-    pub async fn read(&self, headers: &HeaderMap, body: Body) -> Result<Read, Fault> {
+    pub(super) async fn read(&self, headers: &HeaderMap, body: Body) -> Result<Read, Fault> {
         check_head(headers)?;
         let reading = tokio::time::timeout(BODY_TIMEOUT, self.collect(body));
         reading.await.unwrap_or_else(|_| {
@@ -102,7 +102,7 @@ fn check_head(headers: &HeaderMap) -> Result<(), Fault> {
 ///
 /// # Errors
 /// When it is no JSON, is nested too deeply, or has another shape.
-pub fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Fault> {
+pub(super) fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Fault> {
     if is_too_deep(bytes) {
         return Err(Fault::not_json("it is nested too deeply"));
     }

@@ -19,7 +19,7 @@ const UNAVAILABLE_FOR: Duration = Duration::from_secs(5);
 
 /// A request that cannot be met.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Fault {
+pub(crate) struct Fault {
     status: StatusCode,
     body: Value,
     retry_after: Option<Duration>,
@@ -29,59 +29,59 @@ pub struct Fault {
 
 impl Fault {
     /// `{"detail": detail}`.
-    pub fn new(status: StatusCode, reason: &'static str, detail: impl Into<String>) -> Self {
+    pub(crate) fn new(status: StatusCode, reason: &'static str, detail: impl Into<String>) -> Self {
         Self::with_body(status, reason, json!({ "detail": detail.into() }))
     }
 
     /// The same with any body.
-    pub fn with_body(status: StatusCode, reason: &'static str, body: Value) -> Self {
+    pub(crate) fn with_body(status: StatusCode, reason: &'static str, body: Value) -> Self {
         Self { status, body, retry_after: None, reason }
     }
 
     /// A field's faults: 400 `{field: [sentence]}`.
-    pub fn of_fields(fields: Map<String, Value>) -> Self {
+    pub(crate) fn of_fields(fields: Map<String, Value>) -> Self {
         Self::with_body(StatusCode::BAD_REQUEST, "bad-field", Value::Object(fields))
     }
 
     /// The same for one field.
-    pub fn of_field(field: &str, sentence: &str) -> Self {
+    pub(crate) fn of_field(field: &str, sentence: &str) -> Self {
         Self::of_fields(Map::from_iter([(field.to_owned(), json!([sentence]))]))
     }
 
     /// The body is not JSON.
-    pub fn not_json(why: &str) -> Self {
+    pub(crate) fn not_json(why: &str) -> Self {
         Self::new(StatusCode::BAD_REQUEST, "not-json", format!("JSON parse error - {why}"))
     }
 
     /// The body is too long, or has too many processes.
-    pub fn too_large(what: &str) -> Self {
+    pub(crate) fn too_large(what: &str) -> Self {
         Self::new(StatusCode::PAYLOAD_TOO_LARGE, "too-large", what)
     }
 
     /// The same may be answered otherwise after a while.
-    pub fn for_now(status: StatusCode, reason: &'static str, detail: &str, wait: Duration) -> Self {
+    pub(crate) fn for_now(status: StatusCode, reason: &'static str, detail: &str, wait: Duration) -> Self {
         Self { retry_after: Some(wait), ..Self::new(status, reason, detail) }
     }
 
     /// The broker is away.
-    pub fn unavailable() -> Self {
+    pub(crate) fn unavailable() -> Self {
         let detail = "the server cannot store anything just now";
         Self::for_now(StatusCode::SERVICE_UNAVAILABLE, "unavailable", detail, UNAVAILABLE_FOR)
     }
 
     /// A bucket of the broker cannot be used.
-    pub fn of_bucket(error: &BucketError) -> Self {
+    pub(crate) fn of_bucket(error: &BucketError) -> Self {
         tracing::warn!(error = error_chain(error), "the broker's records of older hosts cannot be used");
         Self::unavailable()
     }
 
     /// The short name of its reason.
-    pub fn reason(&self) -> &'static str {
+    pub(crate) fn reason(&self) -> &'static str {
         self.reason
     }
 
     /// Its status.
-    pub fn status(&self) -> StatusCode {
+    pub(crate) fn status(&self) -> StatusCode {
         self.status
     }
 }
@@ -139,10 +139,10 @@ impl IntoResponse for Fault {
 
 /// The reason of a fault, as an extension of its answer.
 #[derive(Debug, Clone, Copy)]
-pub struct Reason(pub &'static str);
+pub(super) struct Reason(pub &'static str);
 
 /// An answer in JSON.
-pub fn answer(status: StatusCode, value: &impl serde::Serialize) -> Response {
+pub(super) fn answer(status: StatusCode, value: &impl serde::Serialize) -> Response {
     let body = serde_json::to_vec(value).unwrap_or_default();
     (status, [(header::CONTENT_TYPE, "application/json")], body).into_response()
 }

@@ -19,7 +19,7 @@ const MAX_FAULTS: usize = 100;
 
 /// A value as it was sent.
 #[derive(Debug, Clone, PartialEq, Default)]
-pub enum Given {
+pub(super) enum Given {
     /// The field is not there.
     #[default]
     Absent,
@@ -84,7 +84,7 @@ pub(super) const TOO_MANY: &str = "too many elements";
 
 /// A list as it was sent, of at most as many elements as a snapshot may have processes; `None` for anything else.
 #[derive(Debug, Clone, PartialEq)]
-pub struct GivenList<T>(pub Option<Vec<T>>);
+pub(super) struct GivenList<T>(pub Option<Vec<T>>);
 
 impl<T> Default for GivenList<T> {
     fn default() -> Self {
@@ -120,23 +120,23 @@ impl<'de, T: Deserialize<'de>> Deserialize<'de> for GivenList<T> {
 
 /// Reads fields, and collects what is wrong with them: `{field: [sentence]}`, as the older systems say it.
 #[derive(Debug, Default)]
-pub struct Fields {
+pub(super) struct Fields {
     faults: Map<String, Value>,
 }
 
 impl Fields {
     /// Notes a fault.
-    pub fn fault(&mut self, field: &str, sentence: &str) {
+    pub(super) fn fault(&mut self, field: &str, sentence: &str) {
         self.faults.insert(field.to_owned(), json!([sentence]));
     }
 
     /// Notes the faults of what is nested in a field.
-    pub fn nested(&mut self, field: &str, faults: Value) {
+    pub(super) fn nested(&mut self, field: &str, faults: Value) {
         self.faults.insert(field.to_owned(), faults);
     }
 
     /// The faults so far, as a value.
-    pub fn faults(self) -> Option<Value> {
+    pub(super) fn faults(self) -> Option<Value> {
         (!self.faults.is_empty()).then_some(Value::Object(self.faults))
     }
 
@@ -144,12 +144,12 @@ impl Fields {
     ///
     /// # Errors
     /// When something was.
-    pub fn end(self) -> Result<(), Fault> {
+    pub(super) fn end(self) -> Result<(), Fault> {
         if self.faults.is_empty() { Ok(()) } else { Err(Fault::of_fields(self.faults)) }
     }
 
     /// A text that must be there, of 1 to `most` characters.
-    pub fn text(&mut self, field: &str, given: Given, most: usize) -> String {
+    pub(super) fn text(&mut self, field: &str, given: Given, most: usize) -> String {
         self.optional_text(field, given, most).unwrap_or_else(|| {
             self.required(field);
             String::new()
@@ -157,7 +157,7 @@ impl Fields {
     }
 
     /// A text that may be absent or null; an empty one is a fault.
-    pub fn optional_text(&mut self, field: &str, given: Given, most: usize) -> Option<String> {
+    pub(super) fn optional_text(&mut self, field: &str, given: Given, most: usize) -> Option<String> {
         let text = self.any_text(field, given, most)?;
         if text.trim().is_empty() {
             self.fault(field, "This field may not be blank.");
@@ -166,7 +166,7 @@ impl Fields {
     }
 
     /// A text that may be absent, null or empty.
-    pub fn any_text(&mut self, field: &str, given: Given, most: usize) -> Option<String> {
+    pub(super) fn any_text(&mut self, field: &str, given: Given, most: usize) -> Option<String> {
         let text = match given {
             Given::Text(text) => text,
             Given::Whole(number) => number.to_string(),
@@ -184,7 +184,7 @@ impl Fields {
     }
 
     /// A number that must be there and is not negative.
-    pub fn number(&mut self, field: &str, given: Given) -> f64 {
+    pub(super) fn number(&mut self, field: &str, given: Given) -> f64 {
         self.optional_number(field, given).unwrap_or_else(|| {
             self.required(field);
             0.0
@@ -192,7 +192,7 @@ impl Fields {
     }
 
     /// The same where it may be absent or null.
-    pub fn optional_number(&mut self, field: &str, given: Given) -> Option<f64> {
+    pub(super) fn optional_number(&mut self, field: &str, given: Given) -> Option<f64> {
         let number = match given {
             Given::Whole(number) => number as f64,
             Given::Number(number) => number,
@@ -211,7 +211,7 @@ impl Fields {
     }
 
     /// A whole number that must be there, from 0 to `most`.
-    pub fn whole(&mut self, field: &str, given: Given, most: i64) -> i64 {
+    pub(super) fn whole(&mut self, field: &str, given: Given, most: i64) -> i64 {
         self.optional_whole(field, given, most).unwrap_or_else(|| {
             self.required(field);
             0
@@ -219,7 +219,7 @@ impl Fields {
     }
 
     /// The same where it may be absent or null.
-    pub fn optional_whole(&mut self, field: &str, given: Given, most: i64) -> Option<i64> {
+    pub(super) fn optional_whole(&mut self, field: &str, given: Given, most: i64) -> Option<i64> {
         let number = match given {
             Given::Whole(number) => Some(number),
             Given::Number(number) if number.fract() == 0.0 && number.abs() < 9e15 => Some(number as i64),
@@ -241,7 +241,7 @@ impl Fields {
     }
 
     /// The elements of a list that must be there, each read by `read`.
-    pub fn list<T, R>(
+    pub(super) fn list<T, R>(
         &mut self,
         field: &str,
         given: GivenList<T>,
@@ -267,7 +267,7 @@ impl Fields {
     }
 
     /// Notes that a field is not there, unless another fault of it is known.
-    pub fn required(&mut self, field: &str) {
+    pub(super) fn required(&mut self, field: &str) {
         if !self.faults.contains_key(field) {
             self.fault(field, "This field is required.");
         }

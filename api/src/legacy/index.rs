@@ -15,7 +15,7 @@ use super::{KeyHash, System};
 
 /// A host of an older system.
 #[derive(Debug, Clone)]
-pub struct LegacyHost {
+pub(crate) struct LegacyHost {
     /// Its name in the fleet.
     pub host: HostName,
     /// Its record.
@@ -24,7 +24,7 @@ pub struct LegacyHost {
 
 impl LegacyHost {
     /// What is known of its agent.
-    pub fn agent(&self) -> Option<&LegacyAgent> {
+    pub(crate) fn agent(&self) -> Option<&LegacyAgent> {
         self.record.legacy.as_ref()
     }
     /// The hash of its key; absent where the system has none.

@@ -53,14 +53,14 @@ const SAID_EVERY: Duration = Duration::from_secs(60);
 
 /// A post that is answered with 2xx.
 #[derive(Debug, Clone, Copy)]
-pub struct Accepted {
+pub(crate) struct Accepted {
     /// The sequence in the stream; of one that is not stored, that of the host's last message.
     pub sequence: u64,
 }
 
 /// What is known of the hosts that post.
 #[derive(Debug)]
-pub struct Posting {
+pub(super) struct Posting {
     hosts: Mutex<HashMap<HostName, Arc<OneHost>>>,
     making: Semaphore,
     /// The beginning of the names of runs. A run counts by itself, and no two servers have the same one.
@@ -95,7 +95,7 @@ pub(super) struct State {
 
 impl Posting {
     /// Nobody has posted yet.
-    pub fn new() -> Self {
+    pub(super) fn new() -> Self {
         let run_prefix = format!("legacy-{:x}-{:x}", now_us(), std::process::id());
         Self {
             hosts: Mutex::default(),
@@ -122,7 +122,7 @@ impl Posting {
     }
 
     /// The greatest time of capture that this server has stored of `host`, and the sequence in the stream of that.
-    pub fn latest(&self, host: &HostName) -> Option<(i64, u64)> {
+    pub(super) fn latest(&self, host: &HostName) -> Option<(i64, u64)> {
         self.hosts.lock().get(host).and_then(|known| *known.latest.lock())
     }
 }
@@ -132,7 +132,7 @@ impl Legacy {
     ///
     /// # Errors
     /// When it cannot be stored, or is no snapshot.
-    pub async fn store(
+    pub(crate) async fn store(
         &self,
         system: System,
         known: &LegacyHost,

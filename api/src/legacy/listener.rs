@@ -84,7 +84,7 @@ impl LegacyDoor {
 }
 
 /// Answers at `door` until `shutdown`.
-pub async fn serve(
+pub(crate) async fn serve(
     LegacyDoor { door, address, settings }: LegacyDoor,
     client: async_nats::Client,
     shared: AppState,

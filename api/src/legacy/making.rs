@@ -18,7 +18,7 @@ const SAME_BOOT_US: u64 = 5_000_000;
 
 /// A post, translated.
 #[derive(Debug, Default)]
-pub struct Post {
+pub(crate) struct Post {
     /// What the machine calls itself.
     pub os_host_name: String,
     /// When it was captured by its own clock, in µs since 1970 UTC; the server's clock where it does not say.
@@ -146,7 +146,7 @@ fn last_of_each_pid(processes: Vec<Process>) -> Vec<Process> {
 }
 
 /// The text, cut to what a snapshot takes.
-pub fn cut(mut text: String) -> String {
+pub(super) fn cut(mut text: String) -> String {
     if text.len() > MAX_STRING_BYTES {
         text.truncate(text.floor_char_boundary(MAX_STRING_BYTES));
     }

@@ -55,12 +55,13 @@ use push::Sockets;
 use registry::{NotAdmitted, Registry, Sender};
 
 pub use import::{Import, Report};
-pub use listener::{LegacyDoor, serve};
+pub use listener::LegacyDoor;
+pub(crate) use listener::serve;
 pub use system::System;
 pub use windows::{BUCKET as WINDOWS, KeyHash, Window};
 
 /// What the handlers of this listener share.
-pub struct Legacy {
+pub(crate) struct Legacy {
     client: Client,
     shared: AppState,
     settings: LegacySettings,

@@ -17,7 +17,7 @@ use super::{Fault, Legacy};
 const MAX_BYTES: u64 = 4 << 20;
 
 /// A file of the folder, or 404.
-pub async fn file(State(legacy): State<Arc<Legacy>>, request: Request) -> Result<Response, Fault> {
+pub(super) async fn file(State(legacy): State<Arc<Legacy>>, request: Request) -> Result<Response, Fault> {
     let not_found = || Fault::new(StatusCode::NOT_FOUND, "not-found", "Not Found");
     let folder =
         legacy.settings.pages.as_ref().filter(|_| request.method() == Method::GET).ok_or_else(not_found)?;

@@ -44,20 +44,20 @@ const GATHERED: Duration = Duration::from_millis(100);
 const FAILED: u16 = 1011;
 
 /// The routes of both systems.
-pub fn routes() -> Router<Arc<Legacy>> {
+pub(super) fn routes() -> Router<Arc<Legacy>> {
     Router::new().route("/ws/snapshot/", get(machines)).route("/ws", get(servers))
 }
 
 /// The sockets that are open.
 #[derive(Debug)]
-pub struct Sockets {
+pub(super) struct Sockets {
     places: Arc<Semaphore>,
     shutdown: CancellationToken,
 }
 
 impl Sockets {
     /// None yet.
-    pub fn new(shutdown: CancellationToken) -> Self {
+    pub(super) fn new(shutdown: CancellationToken) -> Self {
         Self { places: Arc::new(Semaphore::new(MAX_SOCKETS)), shutdown }
     }
 

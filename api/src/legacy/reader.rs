@@ -30,7 +30,7 @@ const NAME: &str = "reader of older systems";
 
 /// The address that a request came from.
 #[derive(Debug, Clone, Copy)]
-pub struct From(pub std::net::IpAddr);
+pub(super) struct From(pub std::net::IpAddr);
 
 impl FromRequestParts<Arc<Legacy>> for From {
     type Rejection = std::convert::Infallible;
@@ -43,11 +43,11 @@ impl FromRequestParts<Arc<Legacy>> for From {
 
 /// The query of an address, as the older systems read it: what they do not know is left aside, and of two the last counts.
 #[derive(Debug, Clone, Default)]
-pub struct Parameters(BTreeMap<String, String>);
+pub(super) struct Parameters(BTreeMap<String, String>);
 
 impl Parameters {
     /// The value of a parameter.
-    pub fn get(&self, name: &str) -> Option<&str> {
+    pub(super) fn get(&self, name: &str) -> Option<&str> {
         self.0.get(name).map(String::as_str)
     }
 }
@@ -63,7 +63,7 @@ impl<S: Sync> FromRequestParts<S> for Parameters {
 
 /// Somebody who reads. Handlers take it as an argument; there is nothing else that they could answer from.
 #[derive(Clone)]
-pub struct Reader {
+pub(super) struct Reader {
     /// What may be seen.
     pub scoped: ScopedFleet,
     grant: Grant,
@@ -96,7 +96,7 @@ impl FromRequestParts<Arc<Legacy>> for Reader {
 
 impl Reader {
     /// Whether a host may be seen.
-    pub fn sees(&self, host: &HostName) -> bool {
+    pub(super) fn sees(&self, host: &HostName) -> bool {
         self.scoped.scope().sees(host)
     }
 
@@ -104,7 +104,7 @@ impl Reader {
     ///
     /// # Errors
     /// When the grant is only for looking.
-    pub fn may_act(&self) -> Result<(), Fault> {
+    pub(super) fn may_act(&self) -> Result<(), Fault> {
         self.has_role(Role::Operator)
     }
 
@@ -112,7 +112,7 @@ impl Reader {
     ///
     /// # Errors
     /// When the grant is for less.
-    pub fn may_forget(&self) -> Result<(), Fault> {
+    pub(super) fn may_forget(&self) -> Result<(), Fault> {
         self.has_role(Role::Administrator)
     }
 
@@ -126,13 +126,13 @@ impl Reader {
     }
 
     /// Audits something that was done to a host.
-    pub fn note(&self, action: &str, host: &HostName, what: String) {
+    pub(super) fn note(&self, action: &str, host: &HostName, what: String) {
         self.legacy.shared.audit_log.note(&self.person, action, Some(host.clone()), what, Outcome::Done);
     }
 
     /// The host that [`Self::all`] lists as `name`: of that name in the fleet, or else the first of those that call themselves
     /// so, those of `system` before others.
-    pub fn host_of(&self, system: System, name: &str) -> Option<HostName> {
+    pub(super) fn host_of(&self, system: System, name: &str) -> Option<HostName> {
         let is_listed = |host: &HostName| self.sees(host) && self.is_known(host);
         let of_fleet = name.parse::<HostName>().ok().filter(is_listed);
         let first =
@@ -144,7 +144,7 @@ impl Reader {
     }
 
     /// The host of `system` that calls itself `name`, if it may be seen.
-    pub fn named(&self, system: System, name: &str) -> Option<LegacyHost> {
+    pub(super) fn named(&self, system: System, name: &str) -> Option<LegacyHost> {
         let named = self.legacy.registry.named(system, name).into_iter();
         named.filter(|known| self.is_listed(known)).min_by(|a, b| a.host.cmp(&b.host))
     }
@@ -158,7 +158,7 @@ impl Reader {
     }
 
     /// The hosts of `system` that may be seen, by name.
-    pub fn hosts_of(&self, system: System) -> Vec<LegacyHost> {
+    pub(super) fn hosts_of(&self, system: System) -> Vec<LegacyHost> {
         let mut hosts = self.legacy.registry.all(system);
         hosts.retain(|known| self.is_listed(known));
         hosts
@@ -168,7 +168,7 @@ impl Reader {
     ///
     /// # Errors
     /// When going through them fails.
-    pub async fn all(&self, system: System) -> Result<BTreeMap<String, Arc<Summary>>, Fault> {
+    pub(super) async fn all(&self, system: System) -> Result<BTreeMap<String, Arc<Summary>>, Fault> {
         let own: BTreeSet<HostName> = self.hosts_of(system).into_iter().map(|known| known.host).collect();
         let listing = self.scoped.over_fleet(move |fleet, _| {
             let of_fleet: BTreeSet<&str> = fleet.hosts.iter().map(|summary| summary.host.as_str()).collect();
@@ -188,7 +188,7 @@ impl Reader {
     }
 
     /// The snapshot that had this sequence in the stream, from the history; `None` where it is not kept, or there is no history.
-    pub async fn sealed_by_sequence(&self, sequence: u64) -> Option<Stored> {
+    pub(super) async fn sealed_by_sequence(&self, sequence: u64) -> Option<Stored> {
         let (host, at_us) =
             self.scoped.ask(move |history| history.by_sequence(sequence)).await.ok().flatten()?;
         match travel::to(&self.scoped, &host, at_us).await.ok()? {
@@ -200,12 +200,12 @@ impl Reader {
     }
 
     /// Tells of every change in the fleet.
-    pub fn watch_fleet(&self) -> watch::Receiver<u64> {
+    pub(super) fn watch_fleet(&self) -> watch::Receiver<u64> {
         self.legacy.shared.fleet.watch()
     }
 
     /// Audits a look at the command lines of a host.
-    pub fn note_command_lines(&self, host: &HostName) {
+    pub(super) fn note_command_lines(&self, host: &HostName) {
         self.legacy.shared.audit_log.request(AuditedRequest {
             person: &self.person,
             class: AuditClass::Looks,
@@ -222,7 +222,7 @@ impl Reader {
     }
 
     /// One host now.
-    pub async fn moment(&self, host: HostName) -> Option<Moment> {
+    pub(super) async fn moment(&self, host: HostName) -> Option<Moment> {
         let scoped = self.scoped.clone();
         tokio::task::spawn_blocking(move || scoped.moment(&host)).await.ok().flatten()
     }
@@ -230,7 +230,7 @@ impl Reader {
 
 /// What a host is called in the lists of older systems: what its agent says, letter for letter, and the name in the fleet for
 /// an agent of fleetps.
-pub fn called(summary: &Summary) -> String {
+pub(super) fn called(summary: &Summary) -> String {
     match summary.source {
         Some(_) => summary.os_host_name.clone(),
         None => summary.host.to_string(),

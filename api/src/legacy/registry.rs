@@ -42,7 +42,7 @@ use crate::{
 };
 
 /// Longest name that a host of an older system may have, in characters: what system 001 takes.
-pub const MAX_NAME_CHARACTERS: usize = 255;
+pub(super) const MAX_NAME_CHARACTERS: usize = 255;
 /// How many names are tried for a new host whose own is taken.
 const MAX_SUFFIXES: usize = 30;
 /// The longest suffix, in bytes: `-000-30`.
@@ -57,7 +57,7 @@ const ADDRESS_EVERY: Duration = Duration::from_secs(60);
 
 /// Who posts.
 #[derive(Debug, Clone)]
-pub struct Sender {
+pub(super) struct Sender {
     /// The older system.
     pub system: System,
     /// The hash of its key; absent where the system has none.
@@ -72,7 +72,7 @@ pub struct Sender {
 
 /// Why a post is of no host.
 #[derive(Debug, thiserror::Error)]
-pub enum NotAdmitted {
+pub(crate) enum NotAdmitted {
     /// Another key belongs to this name.
     #[error("another key belongs to this name")]
     OtherKey,
@@ -109,7 +109,7 @@ pub enum NotAdmitted {
 
 impl NotAdmitted {
     /// A short name to count by.
-    pub fn reason(&self) -> &'static str {
+    pub(crate) fn reason(&self) -> &'static str {
         match self {
             Self::OtherKey => "other-key",
             Self::OtherName => "other-name",
@@ -126,7 +126,7 @@ impl NotAdmitted {
 }
 
 /// The hosts of older systems.
-pub struct Registry {
+pub(super) struct Registry {
     client: Client,
     hosts: Bucket<HostRecord>,
     windows: Windows,
@@ -146,7 +146,7 @@ impl Registry {
     ///
     /// # Errors
     /// When the broker does not answer.
-    pub async fn open(
+    pub(super) async fn open(
         client: &Client,
         fleet: Arc<Fleet>,
         audit_log: AuditLog,
@@ -186,7 +186,7 @@ impl Registry {
 
     /// Whether a post with this key may be of some host: of a known one, or of a new one while a window is open. Known before
     /// the body is read.
-    pub fn may_be_known(&self, system: System, key: &KeyHash) -> bool {
+    pub(super) fn may_be_known(&self, system: System, key: &KeyHash) -> bool {
         let is_key_of_a_host = || self.index.read().one_with(system, Some(key)).is_some();
         let opens = |window: Window| match (system, window.shared_key) {
             // One key for the whole fleet: no other is a key at all.
@@ -202,7 +202,7 @@ impl Registry {
     ///
     /// # Errors
     /// When it is revoked, or its name or key belongs to another.
-    pub fn find(&self, sender: &Sender) -> Result<Option<LegacyHost>, NotAdmitted> {
+    pub(super) fn find(&self, sender: &Sender) -> Result<Option<LegacyHost>, NotAdmitted> {
         let index = self.index.read();
         let named = index.named(sender.system, &sender.name);
         let own = named.iter().find(|known| known.key() == sender.key);
@@ -238,7 +238,11 @@ impl Registry {
     ///
     /// # Errors
     /// When it is of no host.
-    pub async fn admit(&self, sender: &Sender, machine: Option<Value>) -> Result<LegacyHost, NotAdmitted> {
+    pub(super) async fn admit(
+        &self,
+        sender: &Sender,
+        machine: Option<Value>,
+    ) -> Result<LegacyHost, NotAdmitted> {
         if let Some(known) = self.find(sender)? {
             self.note_address(&known, sender);
             return Ok(known);
@@ -346,7 +350,7 @@ impl Registry {
     }
 
     /// Audits something that a sender did.
-    pub fn note(&self, sender: &Sender, action: &str, host: Option<&HostName>, what: String) {
+    pub(super) fn note(&self, sender: &Sender, action: &str, host: Option<&HostName>, what: String) {
         let person = agent_person(sender.system, sender.from);
         self.audit_log.note(&person, action, host.cloned(), what, Outcome::Done);
     }
@@ -355,7 +359,7 @@ impl Registry {
     ///
     /// # Errors
     /// When the broker does not answer, or others change it all the time.
-    pub async fn set_machine(&self, known: &LegacyHost, machine: Value) -> Result<(), BucketError> {
+    pub(super) async fn set_machine(&self, known: &LegacyHost, machine: Value) -> Result<(), BucketError> {
         for _ in 0..3 {
             let Some(Entry { value, revision }) = self.hosts.get(known.host.as_str()).await? else { break };
             let Some(agent) = value.legacy.clone() else { break };
@@ -373,25 +377,25 @@ impl Registry {
     ///
     /// # Errors
     /// When the broker does not answer.
-    pub async fn forget(&self, host: &HostName) -> Result<(), BucketError> {
+    pub(super) async fn forget(&self, host: &HostName) -> Result<(), BucketError> {
         hosts::forget(&self.hosts, host).await?;
         self.index.write().remove(host);
         Ok(())
     }
 
     /// The hosts of `system` that call themselves `name`.
-    pub fn named(&self, system: System, name: &str) -> Vec<LegacyHost> {
+    pub(super) fn named(&self, system: System, name: &str) -> Vec<LegacyHost> {
         self.index.read().named(system, name).to_vec()
     }
 
     /// The hosts of all older systems that call themselves `name`.
-    pub fn of_any_system(&self, name: &str) -> Vec<LegacyHost> {
+    pub(super) fn of_any_system(&self, name: &str) -> Vec<LegacyHost> {
         let index = self.index.read();
         System::ALL.iter().flat_map(|system| index.named(*system, name).to_vec()).collect()
     }
 
     /// Every host of `system`, by name.
-    pub fn all(&self, system: System) -> Vec<LegacyHost> {
+    pub(super) fn all(&self, system: System) -> Vec<LegacyHost> {
         let index = self.index.read();
         let mut all: Vec<LegacyHost> = index.of_system(system).cloned().collect();
         all.sort_by(|a, b| a.host.cmp(&b.host));
@@ -399,13 +403,13 @@ impl Registry {
     }
 
     /// Counts a post that was not stored because an agent of fleetps has taken its place.
-    pub fn count_superseded(&self) {
+    pub(super) fn count_superseded(&self) {
         self.counts.count("superseded");
     }
 }
 
 /// Who an agent of an older system is in the audit.
-pub fn agent_person(system: System, from: IpAddr) -> Person {
+pub(super) fn agent_person(system: System, from: IpAddr) -> Person {
     let grants: Vec<Grant> = Vec::new();
     Person { name: format!("agent of system {system}"), grants, session: None, from, may_command: false }
 }

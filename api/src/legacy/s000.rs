@@ -39,7 +39,7 @@ const MAX_HISTORY: usize = 200;
 const USUAL_HISTORY: usize = 20;
 
 /// The routes of this system.
-pub fn routes() -> Router<Arc<Legacy>> {
+pub(super) fn routes() -> Router<Arc<Legacy>> {
     Router::new()
         .route("/api/processes/", post(take))
         .route("/api/processes", post(take))

@@ -41,7 +41,7 @@ const MIB: f64 = (1_u64 << 20) as f64;
 const MAX_GIB: f64 = 1e8;
 
 /// The routes of this system.
-pub fn routes() -> Router<Arc<Legacy>> {
+pub(super) fn routes() -> Router<Arc<Legacy>> {
     Router::new()
         .route("/api/v1/ingest", post(ingest))
         .route("/api/v1/hosts", get(hosts))

@@ -57,7 +57,7 @@ const STATES: [(&str, char); 12] = [
 ];
 
 /// The routes of this system.
-pub fn routes() -> Router<Arc<Legacy>> {
+pub(super) fn routes() -> Router<Arc<Legacy>> {
     Router::new()
         .route("/agents/register", post(register))
         .route("/agents/{id}/metrics", post(metrics))
@@ -309,7 +309,7 @@ fn head(agent: &str, snapshot: &Snapshot) -> Map<String, Value> {
 }
 
 /// A server's last values with its processes.
-pub fn in_full(agent: &str, snapshot: &Snapshot) -> Map<String, Value> {
+pub(super) fn in_full(agent: &str, snapshot: &Snapshot) -> Map<String, Value> {
     let status =
         |state: char| STATES.iter().find(|(_, letter)| *letter == state).map_or("unknown", |(word, _)| *word);
     let procs: Vec<ListedProcess<'_>> = snapshot
@@ -331,7 +331,7 @@ pub fn in_full(agent: &str, snapshot: &Snapshot) -> Map<String, Value> {
 }
 
 /// What the agent of `known` calls itself.
-pub fn agent_id(known: &LegacyHost) -> &str {
+pub(super) fn agent_id(known: &LegacyHost) -> &str {
     known.agent().map_or(known.host.as_str(), |agent| &agent.name)
 }
 

@@ -36,14 +36,14 @@ pub enum SqliteError {
 }
 
 /// An open database.
-pub struct OldDatabase {
+pub(super) struct OldDatabase {
     connection: Connection,
     system: System,
 }
 
 /// A machine that has snapshots in it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct OldHost {
+pub(super) struct OldHost {
     /// Its number.
     pub id: i64,
     /// Its name, as its system answers it.
@@ -56,7 +56,7 @@ pub struct OldHost {
 
 /// A machine of 002, as its agent registered it. Sizes are in bytes.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Registered {
+pub(super) struct Registered {
     /// Its id, 64 hexadecimal digits.
     pub machine_id: String,
     /// When, as text in UTC.
@@ -83,7 +83,7 @@ pub struct Registered {
 
 /// A snapshot in it. What was not kept is absent.
 #[derive(Debug, Clone, PartialEq, Default)]
-pub struct OldSnapshot {
+pub(super) struct OldSnapshot {
     /// Its number, which grows.
     pub id: i64,
     /// The number of its machine.
@@ -112,7 +112,7 @@ pub struct OldSnapshot {
 
 /// A process of it.
 #[derive(Debug, Clone, PartialEq, Default)]
-pub struct OldProcess {
+pub(super) struct OldProcess {
     /// The process id.
     pub pid: u32,
     /// The parent's; 0 for none.
@@ -132,7 +132,7 @@ impl OldDatabase {
     ///
     /// # Errors
     /// When it is no database of 001 or 002.
-    pub fn open(file: &Path) -> Result<Self, SqliteError> {
+    pub(super) fn open(file: &Path) -> Result<Self, SqliteError> {
         let connection = Connection::open_with_flags(
             file,
             OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX,
@@ -149,7 +149,7 @@ impl OldDatabase {
     }
 
     /// The system that wrote it.
-    pub fn system(&self) -> System {
+    pub(super) fn system(&self) -> System {
         self.system
     }
 
@@ -157,7 +157,7 @@ impl OldDatabase {
     ///
     /// # Errors
     /// When it cannot be read.
-    pub fn hosts(&self) -> Result<Vec<OldHost>, SqliteError> {
+    pub(super) fn hosts(&self) -> Result<Vec<OldHost>, SqliteError> {
         let sql = match self.system {
             System::S001 => "SELECT id, hostname, api_key FROM monitor_host ORDER BY id",
             _ => {
@@ -184,7 +184,7 @@ impl OldDatabase {
     ///
     /// # Errors
     /// When it cannot be read.
-    pub fn origin(&self) -> Result<Option<(u32, i64)>, SqliteError> {
+    pub(super) fn origin(&self) -> Result<Option<(u32, i64)>, SqliteError> {
         let mut first = None;
         self.each_snapshot(i64::MIN, |snapshot| {
             first = Some(snapshot);
@@ -207,7 +207,7 @@ impl OldDatabase {
     ///
     /// # Errors
     /// When it cannot be read, or `take` fails.
-    pub fn each_snapshot<E: From<SqliteError>>(
+    pub(super) fn each_snapshot<E: From<SqliteError>>(
         &self,
         after: i64,
         mut take: impl FnMut(OldSnapshot) -> Result<bool, E>,

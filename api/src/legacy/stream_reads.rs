@@ -22,7 +22,7 @@ const MAX_PROCESSES_UNPACKED: usize = 200_000;
 
 /// A snapshot of the stream.
 #[derive(Debug)]
-pub struct Stored {
+pub(crate) struct Stored {
     /// Its sequence in the stream.
     pub sequence: u64,
     /// Whose it is.
@@ -36,7 +36,7 @@ impl Legacy {
     ///
     /// # Errors
     /// When the broker does not answer.
-    pub async fn last_snapshot(&self, host: &HostName) -> Result<Option<Stored>, Fault> {
+    pub(crate) async fn last_snapshot(&self, host: &HostName) -> Result<Option<Stored>, Fault> {
         let Some(message) = self.last_message(host).await? else { return Ok(None) };
         unpacked(vec![message]).await.map(|mut snapshots| snapshots.pop())
     }
@@ -45,7 +45,7 @@ impl Legacy {
     ///
     /// # Errors
     /// When the broker does not answer.
-    pub async fn last_message(&self, host: &HostName) -> Result<Option<StreamMessage>, Fault> {
+    pub(crate) async fn last_message(&self, host: &HostName) -> Result<Option<StreamMessage>, Fault> {
         let subject = subject::snapshot(host);
         self.get(async |stream: jetstream::stream::Stream<()>| {
             stream.direct_get_last_for_subject(subject).await
@@ -57,7 +57,7 @@ impl Legacy {
     ///
     /// # Errors
     /// When the broker does not answer.
-    pub async fn by_sequence(&self, sequence: u64) -> Result<Option<Stored>, Fault> {
+    pub(crate) async fn by_sequence(&self, sequence: u64) -> Result<Option<Stored>, Fault> {
         // The broker takes it for no number at all.
         if sequence == 0 {
             return Ok(None);
@@ -92,7 +92,12 @@ impl Legacy {
     ///
     /// # Errors
     /// When the broker does not answer.
-    pub async fn since(&self, host: &HostName, from_us: i64, most: usize) -> Result<Vec<Stored>, Fault> {
+    pub(crate) async fn since(
+        &self,
+        host: &HostName,
+        from_us: i64,
+        most: usize,
+    ) -> Result<Vec<Stored>, Fault> {
         let (subject, mut found) = (subject::snapshot(host), VecDeque::new());
         let mut processes = 0;
         let from_time = Some(time_exact(from_us.clamp(0, now_us())));

@@ -3,7 +3,7 @@
 use jiff::{Timestamp, civil::DateTime, tz::TimeZone};
 
 /// The time of an ISO 8601 text, in µs since 1970 UTC; one without a zone is in UTC.
-pub fn read_time(text: &str) -> Option<i64> {
+pub(super) fn read_time(text: &str) -> Option<i64> {
     let text = text.trim();
     let with_zone = text.parse::<Timestamp>().ok();
     let time = with_zone.or_else(|| {
@@ -14,14 +14,14 @@ pub fn read_time(text: &str) -> Option<i64> {
 }
 
 /// The time in UTC with `Z`; microseconds are left out where there are none.
-pub fn written_time(time_us: i64) -> String {
+pub(super) fn written_time(time_us: i64) -> String {
     let Ok(time) = Timestamp::from_microsecond(time_us) else { return String::new() };
     let format = if time_us % 1_000_000 == 0 { "%Y-%m-%dT%H:%M:%SZ" } else { "%Y-%m-%dT%H:%M:%S.%6fZ" };
     time.strftime(format).to_string()
 }
 
 /// The time in UTC with microseconds and `Z`, always.
-pub fn written_exactly(time_us: i64) -> String {
+pub(super) fn written_exactly(time_us: i64) -> String {
     let Ok(time) = Timestamp::from_microsecond(time_us) else { return String::new() };
     time.strftime("%Y-%m-%dT%H:%M:%S.%6fZ").to_string()
 }

@@ -64,7 +64,7 @@ impl Window {
 
 /// The windows, kept current in memory.
 #[derive(Debug, Clone)]
-pub struct Windows {
+pub(super) struct Windows {
     bucket: Bucket<Window>,
     current: WatchedBucket<Window>,
 }
@@ -74,20 +74,20 @@ impl Windows {
     ///
     /// # Errors
     /// When the broker does not answer.
-    pub async fn open(client: &Client) -> Result<Self, BucketError> {
+    pub(super) async fn open(client: &Client) -> Result<Self, BucketError> {
         let bucket = Bucket::open(client, BUCKET).await?;
         let current = bucket.follow().await?;
         Ok(Self { bucket, current })
     }
 
     /// The window of `system`, as of a moment ago; `None` where it is closed.
-    pub fn of(&self, system: System) -> Option<Window> {
+    pub(super) fn of(&self, system: System) -> Option<Window> {
         let window = self.current.get(system.number())?;
         window.is_open().then(|| (*window).clone())
     }
 
     /// Whether several hosts of `system` have this key in common.
-    pub fn is_shared(&self, system: System, key: &KeyHash) -> bool {
+    pub(super) fn is_shared(&self, system: System, key: &KeyHash) -> bool {
         self.of(system).is_some_and(|window| window.shared_key.as_ref() == Some(key))
     }
 
@@ -95,7 +95,7 @@ impl Windows {
     ///
     /// # Errors
     /// When the broker does not answer.
-    pub async fn use_up(&self, system: System) -> Result<Option<Window>, BucketError> {
+    pub(super) async fn use_up(&self, system: System) -> Result<Option<Window>, BucketError> {
         for _ in 0..MAX_ATTEMPTS {
             let Some(Entry { value, revision }) = self.bucket.get(system.number()).await? else {
                 return Ok(None);

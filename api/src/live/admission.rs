@@ -125,7 +125,7 @@ impl AdmissionReports {
 }
 
 /// Listens to admission until `shutdown`.
-pub async fn watch_admission(client: Client, reports: &AdmissionReports, shutdown: CancellationToken) {
+pub(crate) async fn watch_admission(client: Client, reports: &AdmissionReports, shutdown: CancellationToken) {
     listen(client, subject::ADMISSION_STATUS, shutdown, |message| {
         if let Some(status) = AdmissionStatus::from_message(message) {
             reports.take(status, Instant::now());

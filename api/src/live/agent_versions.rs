@@ -11,17 +11,17 @@ const SERVER_VERSION: &str = env!("CARGO_PKG_VERSION");
 const MAX_VERSIONS: usize = 5;
 
 /// The filter that finds the hosts of such agents.
-pub fn filter() -> String {
+pub(crate) fn filter() -> String {
     format!("agent != {SERVER_VERSION}")
 }
 
 /// How many of these hosts have such an agent.
-pub fn count(hosts: &[Arc<Summary>]) -> usize {
+pub(crate) fn count(hosts: &[Arc<Summary>]) -> usize {
     versions(hosts).count()
 }
 
 /// How many there are of each version, in a sentence; `None` where there are none.
-pub fn notice(hosts: &[Arc<Summary>]) -> Option<String> {
+pub(crate) fn notice(hosts: &[Arc<Summary>]) -> Option<String> {
     let mut of_versions = BTreeMap::<&str, usize>::new();
     versions(hosts).for_each(|version| *of_versions.entry(version).or_default() += 1);
     let mut of_versions: Vec<_> = of_versions.into_iter().collect();

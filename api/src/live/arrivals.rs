@@ -48,7 +48,7 @@ impl Arrivals {
 }
 
 /// Keeps `arrivals` true until `shutdown`.
-pub async fn watch_arrivals(client: Client, arrivals: &Arrivals, shutdown: CancellationToken) {
+pub(crate) async fn watch_arrivals(client: Client, arrivals: &Arrivals, shutdown: CancellationToken) {
     shutdown.run_until_cancelled(watch(client, arrivals)).await;
 }
 

@@ -9,7 +9,7 @@ const MAX_HOSTS: usize = 10_000;
 
 /// Which hosts are left out.
 #[derive(Debug, Default)]
-pub struct LeftOut {
+pub(super) struct LeftOut {
     /// In the order in which they left.
     number: BTreeMap<HostName, u64>,
     last: u64,
@@ -18,17 +18,17 @@ pub struct LeftOut {
 
 impl LeftOut {
     /// Hosts leave when they were not heard of for this long.
-    pub fn set_after(&mut self, after: Duration) {
+    pub(super) fn set_after(&mut self, after: Duration) {
         self.after = after;
     }
 
     /// How long that is.
-    pub fn after(&self) -> Duration {
+    pub(super) fn after(&self) -> Duration {
         self.after
     }
 
     /// A host left.
-    pub fn add(&mut self, host: HostName) {
+    pub(super) fn add(&mut self, host: HostName) {
         self.last += 1;
         self.number.insert(host, self.last);
         if self.number.len() > MAX_HOSTS {
@@ -37,17 +37,17 @@ impl LeftOut {
     }
 
     /// A host came back.
-    pub fn remove(&mut self, host: &HostName) {
+    pub(super) fn remove(&mut self, host: &HostName) {
         self.number.remove(host);
     }
 
     /// Forgets the others.
-    pub fn retain(&mut self, is_kept: impl Fn(&HostName) -> bool) {
+    pub(super) fn retain(&mut self, is_kept: impl Fn(&HostName) -> bool) {
         self.number.retain(|host, _| is_kept(host));
     }
 
     /// The hosts, by name.
-    pub fn hosts(&self) -> impl Iterator<Item = &HostName> {
+    pub(super) fn hosts(&self) -> impl Iterator<Item = &HostName> {
         self.number.keys()
     }
 

@@ -15,7 +15,7 @@
 //! Nothing here is stored: after a restart the broker delivers the last snapshot of every host again.
 
 mod admission;
-pub mod agent_versions;
+pub(crate) mod agent_versions;
 mod alerts;
 mod arrivals;
 mod event_log;
@@ -33,33 +33,33 @@ mod past_hour;
 mod position;
 mod programs;
 mod readiness;
-pub mod recent;
-pub mod replay;
+pub(crate) mod recent;
+pub(crate) mod replay;
 mod search;
 mod suggest;
 mod summary;
 mod tally;
 mod tracked;
 
-pub use admission::{AdmissionReports, watch_admission};
-pub use alerts::{Alerts, OpenAlert};
-pub use arrivals::{Arrivals, watch_arrivals};
-pub use event_log::{EventLog, Told};
-pub use fleet::{Fleet, MeasuredHost};
-pub use fleet_changes::FleetChanges;
-pub use fleet_view::FleetView;
-pub use fleetps_nats::{
-    model::{HostState, ProcessRates},
-    now_us, steady_us,
-};
+pub(crate) use admission::{AdmissionReports, watch_admission};
+pub(crate) use alerts::{Alerts, OpenAlert};
+pub(crate) use arrivals::{Arrivals, watch_arrivals};
+pub(crate) use event_log::{EventLog, Told};
+pub use fleet::Fleet;
+pub(crate) use fleet::MeasuredHost;
+pub(crate) use fleet_changes::FleetChanges;
+pub(crate) use fleet_view::FleetView;
+pub use fleetps_nats::model::HostState;
+pub(crate) use fleetps_nats::model::ProcessRates;
+pub use fleetps_nats::{now_us, steady_us};
 pub use intake::{Intake, Shown, follow};
 pub use latest_events::LatestEvents;
-pub use moment::{Moment, withhold_command_lines};
-pub use past_hour::PastHour;
-pub use position::{NotAPosition, Position};
-pub use programs::ProgramTotals;
-pub use readiness::{BELIEVED_FOR, Check, IngestorReports, watch_ingestors};
-pub use search::LiveSearch;
-pub use suggest::{Named, NamedProcess, Suggested, Wanted};
-pub use summary::{Busiest, MAX_BUSIEST, Summary};
-pub use tracked::{HostFigures, ProgramUse};
+pub(crate) use moment::{Moment, withhold_command_lines};
+pub(crate) use past_hour::PastHour;
+pub(crate) use position::{NotAPosition, Position};
+pub(crate) use programs::ProgramTotals;
+pub(crate) use readiness::{BELIEVED_FOR, Check, IngestorReports, watch_ingestors};
+pub(crate) use search::LiveSearch;
+pub(crate) use suggest::{Named, NamedProcess, Suggested, Wanted};
+pub(crate) use summary::{Busiest, MAX_BUSIEST, Summary};
+pub(crate) use tracked::{HostFigures, ProgramUse};

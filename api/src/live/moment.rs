@@ -28,6 +28,6 @@ impl Moment {
 }
 
 /// Takes the command lines off, as if the host had not sent them.
-pub fn withhold_command_lines(snapshot: &mut Snapshot) {
+pub(crate) fn withhold_command_lines(snapshot: &mut Snapshot) {
     snapshot.processes.iter_mut().for_each(|process| process.command_line = None);
 }

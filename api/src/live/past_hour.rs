@@ -1,7 +1,7 @@
 //! How busy a host was in the past hour: its greatest CPU use of every minute.
 
 /// Minutes that are kept, the present one among them.
-pub const MINUTES: usize = 60;
+pub(super) const MINUTES: usize = 60;
 const MINUTE_US: i64 = 60_000_000;
 /// Stands for a minute without a sample.
 const NOTHING: u8 = u8::MAX;

@@ -46,17 +46,17 @@ impl ProgramTotals {
 }
 
 /// One host's part, by program. A clone is the same.
-pub type Share = Arc<[(Arc<str>, ProgramTotals)]>;
+pub(super) type Share = Arc<[(Arc<str>, ProgramTotals)]>;
 
 /// All programs of the hosts that are up.
 #[derive(Debug, Default)]
-pub struct Programs {
+pub(super) struct Programs {
     totals: HashMap<Arc<str>, ProgramTotals>,
 }
 
 impl Programs {
     /// The share of a host with this snapshot; names that the fleet has already are shared, not copied.
-    pub fn share_of(&self, snapshot: &Snapshot) -> Share {
+    pub(super) fn share_of(&self, snapshot: &Snapshot) -> Share {
         // Ended children are what came to light within one interval of the agent.
         let interval_ms = i64::from(snapshot.interval_ms);
         let mut by_name: HashMap<&str, (ProgramTotals, GroupMemory)> = HashMap::new();
@@ -85,14 +85,14 @@ impl Programs {
     }
 
     /// Puts a host's share on.
-    pub fn add(&mut self, share: &Share) {
+    pub(super) fn add(&mut self, share: &Share) {
         for (name, totals) in share.iter() {
             self.totals.entry(Arc::clone(name)).or_default().add(totals);
         }
     }
 
     /// Takes a host's share off; programs that run nowhere any more are forgotten.
-    pub fn subtract(&mut self, share: &Share) {
+    pub(super) fn subtract(&mut self, share: &Share) {
         for (name, totals) in share.iter() {
             if let Some(known) = self.totals.get_mut(name) {
                 known.subtract(totals);
@@ -104,13 +104,16 @@ impl Programs {
     }
 
     /// Every program, in no order: little work, for a short look under a lock.
-    pub fn all(&self) -> Vec<(Arc<str>, ProgramTotals)> {
+    pub(super) fn all(&self) -> Vec<(Arc<str>, ProgramTotals)> {
         self.totals.iter().map(|(name, totals)| (Arc::clone(name), *totals)).collect()
     }
 }
 
 /// The `count` busiest of `all`, by CPU, then by memory.
-pub fn busiest(mut all: Vec<(Arc<str>, ProgramTotals)>, count: usize) -> Vec<(Arc<str>, ProgramTotals)> {
+pub(super) fn busiest(
+    mut all: Vec<(Arc<str>, ProgramTotals)>,
+    count: usize,
+) -> Vec<(Arc<str>, ProgramTotals)> {
     let order = |a: &(Arc<str>, ProgramTotals), b: &(Arc<str>, ProgramTotals)| {
         let by_use = (b.1.cpu_units, b.1.memory_bytes).cmp(&(a.1.cpu_units, a.1.memory_bytes));
         by_use.then_with(|| a.0.cmp(&b.0))

@@ -15,7 +15,7 @@ use parking_lot::Mutex;
 use tokio_util::sync::CancellationToken;
 
 /// A status is believed for three times the interval: two may be lost.
-pub const BELIEVED_FOR: Duration = Duration::from_secs(3 * STATUS_INTERVAL_S);
+pub(crate) const BELIEVED_FOR: Duration = Duration::from_secs(3 * STATUS_INTERVAL_S);
 /// How long to wait before subscribing again after it failed.
 const SUBSCRIBE_AGAIN: Duration = Duration::from_secs(2);
 /// Partitions are few; what claims to be more of them is not kept.
@@ -25,7 +25,7 @@ const MAX_PARTITIONS: usize = 1024;
 const MERGES_WITHIN_S: i64 = 3 * 3600;
 
 /// Whether one thing that readiness needs is there; `Err` has the problem.
-pub type Check = Result<(), String>;
+pub(crate) type Check = Result<(), String>;
 
 /// How old the oldest fresh segment of an ingestor is, in s.
 fn merge_lag_s(status: &IngestorStatus, now_us: i64) -> Option<i64> {
@@ -190,7 +190,7 @@ pub(super) fn sums(counts: impl Iterator<Item = (String, u64)>) -> BTreeMap<Stri
 }
 
 /// Listens to the ingestors until `shutdown`.
-pub async fn watch_ingestors(client: Client, reports: &IngestorReports, shutdown: CancellationToken) {
+pub(crate) async fn watch_ingestors(client: Client, reports: &IngestorReports, shutdown: CancellationToken) {
     listen(client, subject::ALL_INGESTOR_STATUS, shutdown, |message| {
         if let Some(status) = IngestorStatus::from_message(message) {
             reports.take(status, Instant::now());

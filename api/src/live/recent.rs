@@ -32,7 +32,7 @@ const KEPT_US: i64 = 1_000;
 
 /// The stream could not be asked.
 #[derive(Debug, thiserror::Error)]
-pub enum RecentError {
+pub(crate) enum RecentError {
     /// The broker does not answer.
     #[error(transparent)]
     Broker(#[from] DirectError),
@@ -52,7 +52,7 @@ pub enum RecentError {
 
 /// The broker, and what is known of its absence.
 #[derive(Debug, Clone, Copy)]
-pub struct Stream<'a> {
+pub(crate) struct Stream<'a> {
     /// Its client.
     pub client: &'a Client,
     /// Whether it is away.
@@ -64,7 +64,11 @@ pub struct Stream<'a> {
 ///
 /// # Errors
 /// When the broker is away or does not answer soon.
-pub async fn around(stream: Stream<'_>, summary: &Summary, at_us: i64) -> Result<Vec<Snapshot>, RecentError> {
+pub(crate) async fn around(
+    stream: Stream<'_>,
+    summary: &Summary,
+    at_us: i64,
+) -> Result<Vec<Snapshot>, RecentError> {
     let mut found = read(stream, summary, at_us, at_us).await?;
     let needed = found.partition_point(|snapshot| snapshot.captured_at_us <= at_us) + 1;
     found.truncate(needed);
@@ -76,7 +80,7 @@ pub async fn around(stream: Stream<'_>, summary: &Summary, at_us: i64) -> Result
 ///
 /// # Errors
 /// When the broker is away or does not answer soon.
-pub async fn since(
+pub(crate) async fn since(
     stream: Stream<'_>,
     summary: &Summary,
     from_us: i64,

@@ -25,7 +25,7 @@ const BATCH: usize = 8;
 
 /// What comes next.
 #[derive(Debug)]
-pub enum Replayed {
+pub(crate) enum Replayed {
     /// A snapshot.
     Moment(Box<Moment>),
     /// The stream no longer has what stood between these positions.
@@ -36,7 +36,7 @@ pub enum Replayed {
 
 /// A reader of one host's snapshots behind a position.
 #[derive(Debug)]
-pub struct Replay {
+pub(crate) struct Replay {
     host: HostName,
     /// Until where the stream was read.
     position: Position,
@@ -50,7 +50,10 @@ pub struct Replay {
 ///
 /// # Errors
 /// When the broker is away or does not answer.
-pub async fn gap_after(stream: Stream<'_>, position: Position) -> Result<Option<Position>, RecentError> {
+pub(crate) async fn gap_after(
+    stream: Stream<'_>,
+    position: Position,
+) -> Result<Option<Position>, RecentError> {
     let jetstream = jetstream::new(stream.client.clone());
     let info = ask(stream.client, stream::open_snapshots(&jetstream)).await?;
     let info = info.map_err(RecentError::Stream)?;
@@ -63,12 +66,12 @@ pub async fn gap_after(stream: Stream<'_>, position: Position) -> Result<Option<
 
 impl Replay {
     /// The snapshots of `host` behind `position`.
-    pub fn new(host: HostName, position: Position) -> Self {
+    pub(crate) fn new(host: HostName, position: Position) -> Self {
         Self { host, position, messages: VecDeque::new(), previous: None, has_begun: false }
     }
 
     /// Until where in the stream everything is told.
-    pub fn position(&self) -> Position {
+    pub(crate) fn position(&self) -> Position {
         self.position
     }
 
@@ -76,7 +79,7 @@ impl Replay {
     ///
     /// # Errors
     /// When the broker is away or does not answer, or there is nothing to unpack with. Safe to cancel.
-    pub async fn next(&mut self, stream: Stream<'_>) -> Result<Replayed, RecentError> {
+    pub(crate) async fn next(&mut self, stream: Stream<'_>) -> Result<Replayed, RecentError> {
         loop {
             if self.messages.is_empty() {
                 if let Some(begin) = gap_after(stream, self.position).await? {

@@ -16,13 +16,13 @@ use fleetps_nats::{HostName, snapshot::Decoder};
 use super::{Fleet, Summary, kept::UndecodedHost, tally::Counts};
 
 /// Hosts that are suggested. With the other kinds they fit a screen.
-pub const MAX_HOSTS: usize = 5;
+pub(super) const MAX_HOSTS: usize = 5;
 /// Programs that are suggested.
-pub const MAX_PROGRAMS: usize = 5;
+pub(super) const MAX_PROGRAMS: usize = 5;
 /// Users, and units, that are suggested.
-pub const MAX_OTHERS: usize = 3;
+pub(super) const MAX_OTHERS: usize = 3;
 /// Processes that are suggested; each may be of another host, whose snapshot is decoded for it.
-pub const MAX_PROCESSES: usize = 4;
+pub(super) const MAX_PROCESSES: usize = 4;
 
 /// How well a name fits; the best first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]

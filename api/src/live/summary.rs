@@ -13,7 +13,7 @@ use crate::display;
 const TWO_AGENTS_US: i64 = 600_000_000;
 
 /// Busy processes that a summary keeps: as many as the fleet page shows of all hosts.
-pub const MAX_BUSIEST: usize = 5;
+pub(crate) const MAX_BUSIEST: usize = 5;
 
 /// A process that uses much CPU.
 #[derive(Debug, Clone, PartialEq)]

@@ -13,11 +13,11 @@ use parking_lot::Mutex;
 const LEAST_SWEPT: usize = 1_000;
 
 /// Names, each with the number of its processes on one host.
-pub type Counts = Box<[(Arc<str>, u32)]>;
+pub(super) type Counts = Box<[(Arc<str>, u32)]>;
 
 /// The users and units of one host.
 #[derive(Debug, Default)]
-pub struct Tally {
+pub(super) struct Tally {
     /// The users.
     pub users: Counts,
     /// The units.
@@ -26,7 +26,7 @@ pub struct Tally {
 
 /// The names of users and units on all hosts.
 #[derive(Debug, Default)]
-pub struct Names(Mutex<Known>);
+pub(super) struct Names(Mutex<Known>);
 
 #[derive(Debug, Default)]
 struct Known {
@@ -37,7 +37,7 @@ struct Known {
 
 impl Names {
     /// The users and units of a host with this snapshot.
-    pub fn tally(&self, snapshot: &Snapshot) -> Tally {
+    pub(super) fn tally(&self, snapshot: &Snapshot) -> Tally {
         let processes = &snapshot.processes;
         let users = counted(processes.iter().filter_map(|process| process.user_name.as_deref()));
         let units = counted(processes.iter().filter_map(|process| process.unit.as_deref()));

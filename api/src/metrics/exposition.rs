@@ -13,7 +13,7 @@ const MAX_LABEL_BYTES: usize = 256;
 
 /// The format of the text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum TextFormat {
+pub(crate) enum TextFormat {
     /// OpenMetrics 1.0.0.
     OpenMetrics,
     /// Prometheus text 0.0.4.
@@ -22,7 +22,7 @@ pub enum TextFormat {
 
 /// A text with metrics.
 #[derive(Debug)]
-pub struct Exposition {
+pub(crate) struct Exposition {
     text: String,
     format: TextFormat,
 }
@@ -45,7 +45,7 @@ pub enum Value {
 
 impl TextFormat {
     /// The better of the two for a client with this `Accept` header.
-    pub fn accepted(accept: &str) -> Self {
+    pub(crate) fn accepted(accept: &str) -> Self {
         let (mut open, mut plain) = (0.0_f32, 0.0_f32);
         for item in accept.split(',') {
             let mut parts = item.split(';').map(str::trim);
@@ -70,7 +70,7 @@ impl TextFormat {
     }
 
     /// The content type of such a text.
-    pub fn content_type(self) -> &'static str {
+    pub(crate) fn content_type(self) -> &'static str {
         match self {
             Self::OpenMetrics => "application/openmetrics-text; version=1.0.0; charset=utf-8",
             Self::Prometheus => "text/plain; version=0.0.4; charset=utf-8",
@@ -80,12 +80,12 @@ impl TextFormat {
 
 impl Exposition {
     /// An empty text.
-    pub fn new(format: TextFormat) -> Self {
+    pub(crate) fn new(format: TextFormat) -> Self {
         Self { text: String::new(), format }
     }
 
     /// Begins a family; each is begun once.
-    pub fn family<'a>(&'a mut self, family: &'a Family) -> Samples<'a> {
+    pub(crate) fn family<'a>(&'a mut self, family: &'a Family) -> Samples<'a> {
         let (name, text) = (family.name, &mut self.text);
         let (suffix, kind) = match (self.format, family.kind) {
             (TextFormat::OpenMetrics, kind) => ("", kind.word()),
@@ -110,12 +110,12 @@ impl Exposition {
     }
 
     /// A family with one series without labels.
-    pub fn one(&mut self, family: &Family, value: impl Into<Value>) {
+    pub(crate) fn one(&mut self, family: &Family, value: impl Into<Value>) {
         self.family(family).add(&[], value);
     }
 
     /// The whole text.
-    pub fn finish(mut self) -> String {
+    pub(crate) fn finish(mut self) -> String {
         if self.format == TextFormat::OpenMetrics {
             self.text.push_str("# EOF\n");
         }
@@ -164,7 +164,7 @@ impl Samples<'_> {
 }
 
 /// A label's value as series have it: cut to [`MAX_LABEL_BYTES`], without NUL. Two texts may become the same one.
-pub fn label(value: &str) -> Cow<'_, str> {
+pub(crate) fn label(value: &str) -> Cow<'_, str> {
     let cut = match value.len() > MAX_LABEL_BYTES {
         true => &value[..value.floor_char_boundary(MAX_LABEL_BYTES)],
         false => value,

@@ -9,12 +9,12 @@
 
 mod exposition;
 mod family;
-pub mod names;
+pub(crate) mod names;
 mod request_times;
 
-pub use exposition::{Exposition, TextFormat, Value, label};
+pub(crate) use exposition::{Exposition, TextFormat, Value, label};
 pub use family::{Family, Kind};
-pub use request_times::RequestTimes;
+pub(crate) use request_times::RequestTimes;
 
 /// Something that is bounded: a queue, a limit of what goes on at once, or a cache.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

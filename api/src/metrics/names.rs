@@ -7,7 +7,7 @@ macro_rules! families {
     ($($(#[doc = $help:literal])+ $constant:ident: $kind:ident $name:literal [$($label:literal),*];)+) => {
         $(
             $(#[doc = $help])+
-            pub const $constant: Family = Family {
+            pub(crate) const $constant: Family = Family {
                 name: $name,
                 kind: Kind::$kind,
                 labels: &[$($label),*],

@@ -14,7 +14,11 @@ use crate::{broker::AwaySince, display::time_exact, state::AppState};
 const AWAY_SINCE: HeaderName = HeaderName::from_static("fleetps-broker-away-since");
 
 /// Adds the notice for [`Layout`](crate::handlers::page::Layout), and the header.
-pub async fn say_absence(State(shared): State<AppState>, mut request: Request, next: Next) -> Response {
+pub(crate) async fn say_absence(
+    State(shared): State<AppState>,
+    mut request: Request,
+    next: Next,
+) -> Response {
     if let Some(since) = shared.broker_away() {
         request.extensions_mut().insert(since);
     }

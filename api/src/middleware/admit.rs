@@ -39,7 +39,11 @@ const FIELD: &str = "form_token";
 ///
 /// # Errors
 /// When it came from an address that is not allowed, came without the form token, or is one of too many.
-pub async fn admit(State(people): State<People>, request: Request, next: Next) -> Result<Response, Refusal> {
+pub(crate) async fn admit(
+    State(people): State<People>,
+    request: Request,
+    next: Next,
+) -> Result<Response, Refusal> {
     let asked = RequestFacts::of(&request);
     if !asked.came.is_some_and(|came| people.addresses().lets_in(came.from)) {
         let hint = "the setting sign_in.allowed_from lists the allowed addresses";

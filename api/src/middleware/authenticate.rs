@@ -22,7 +22,7 @@ const ONLY_TLS: HeaderValue = HeaderValue::from_static("max-age=31536000");
 
 /// Puts [`ClientInfo`] and the [`FormToken`] into the request, and, if its credentials are valid, the [`Credential`] and the
 /// [`Principal`], unless an outer layer, as in tests, has set one.
-pub async fn authenticate(State(people): State<People>, mut request: Request, next: Next) -> Response {
+pub(crate) async fn authenticate(State(people): State<People>, mut request: Request, next: Next) -> Response {
     let peer = request.extensions().get::<ConnectInfo<Peer>>().map(|info| info.0.0.ip());
     let came = people.addresses().came(peer, request.headers());
     let known = Principal::of(request.extensions()).cloned();
@@ -64,7 +64,7 @@ pub async fn authenticate(State(people): State<People>, mut request: Request, ne
 }
 
 /// Lets everybody who gets here read metrics, and nothing else.
-pub async fn let_read_metrics(mut request: Request, next: Next) -> Response {
+pub(crate) async fn let_read_metrics(mut request: Request, next: Next) -> Response {
     let peer = request.extensions().get::<ConnectInfo<Peer>>().map(|info| info.0.0.ip());
     let from = peer.unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST));
     request.extensions_mut().insert(Principal::ThisMachine(Person::reading_metrics(from)));

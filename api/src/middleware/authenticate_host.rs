@@ -31,7 +31,11 @@ const AGAIN_AFTER: Duration = Duration::from_secs(5);
 
 /// Puts the [`Principal`] and the [`SignedRequest`] into a request of a host; refuses one that names a host and is not of it.
 /// Every other request passes as it is.
-pub async fn authenticate_host(State(shared): State<AppState>, mut request: Request, next: Next) -> Response {
+pub(crate) async fn authenticate_host(
+    State(shared): State<AppState>,
+    mut request: Request,
+    next: Next,
+) -> Response {
     let is_of_hosts =
         matches!(request.uri().path(), signed::INGEST | signed::HELLO | signed::EXCHANGE | signed::SHARP);
     if !is_of_hosts || !request.headers().contains_key(signed::SIGNATURE) {

@@ -47,7 +47,7 @@ pub struct RoutePolicy {
 /// # Errors
 /// When the request is not authenticated, the route is not open to such a principal, or the action is not allowed. A
 /// hidden host and one that does not exist are refused alike.
-pub async fn authorize(
+pub(crate) async fn authorize(
     State((policy, shared)): State<(RoutePolicy, AppState)>,
     places: RawPathParams,
     request: Request,

@@ -24,7 +24,7 @@ struct RefusalPage {
 }
 
 /// Renders refusals, including the router's own.
-pub async fn render_errors(request: Request, next: Next) -> Response {
+pub(crate) async fn render_errors(request: Request, next: Next) -> Response {
     let path = request.uri().path().to_owned();
     let method = request.method().clone();
     let layout = Layout::of(request.extensions());

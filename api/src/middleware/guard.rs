@@ -25,7 +25,7 @@ const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; script-src 'self'; st
 const RETRY_AFTER: HeaderValue = HeaderValue::from_static("5");
 
 /// Where sign-in is off, lets only requests to a loopback name through.
-pub async fn check_host(State(people): State<People>, request: Request, next: Next) -> Response {
+pub(crate) async fn check_host(State(people): State<People>, request: Request, next: Next) -> Response {
     match people.accounts().is_some() && host_of(request.uri(), request.headers()).is_some() {
         true => next.run(request).await,
         false => check_loopback_name(request, next).await,
@@ -33,7 +33,7 @@ pub async fn check_host(State(people): State<People>, request: Request, next: Ne
 }
 
 /// Lets only requests to a loopback name through.
-pub async fn check_loopback_name(request: Request, next: Next) -> Response {
+pub(crate) async fn check_loopback_name(request: Request, next: Next) -> Response {
     match host_of(request.uri(), request.headers()) {
         Some(host) if is_loopback(host) => next.run(request).await,
         host => {
@@ -50,7 +50,7 @@ pub async fn check_loopback_name(request: Request, next: Next) -> Response {
 
 /// Lets a changing request through only when no page of another site sent it. Browsers send where a request comes from;
 /// another program sends nothing, and no site can use its credentials.
-pub async fn check_origin(request: Request, next: Next) -> Response {
+pub(crate) async fn check_origin(request: Request, next: Next) -> Response {
     let host = host_of(request.uri(), request.headers());
     let is_of_a_host = matches!(Principal::of(request.extensions()), Some(Principal::Host(_)));
     if request.method().is_safe() || is_of_a_host || is_own(request.headers(), host) {
@@ -61,12 +61,12 @@ pub async fn check_origin(request: Request, next: Next) -> Response {
 }
 
 /// Whether a page of this server sent a request, as far as its browser says; of a program nothing is known.
-pub fn is_own_page(uri: &Uri, headers: &HeaderMap) -> bool {
+pub(crate) fn is_own_page(uri: &Uri, headers: &HeaderMap) -> bool {
     is_own(headers, host_of(uri, headers))
 }
 
 /// The page of this server, with its query, that a request was sent from, as far as its browser says.
-pub fn page_before(uri: &Uri, headers: &HeaderMap) -> Option<String> {
+pub(crate) fn page_before(uri: &Uri, headers: &HeaderMap) -> Option<String> {
     let before: Uri = headers.get(header::REFERER)?.to_str().ok()?.parse().ok()?;
     let is_here = before.authority().map(|authority| authority.as_str()) == host_of(uri, headers);
     before.path_and_query().filter(|_| is_here && is_own_page(uri, headers)).map(ToString::to_string)
@@ -84,7 +84,7 @@ fn is_own(headers: &HeaderMap, host: Option<&str>) -> bool {
 }
 
 /// Sets the headers that protect pages and data in a browser, and `Retry-After` on temporary refusals.
-pub async fn secure(request: Request, next: Next) -> Response {
+pub(crate) async fn secure(request: Request, next: Next) -> Response {
     let mut response = next.run(request).await;
     let status = response.status();
     let headers = response.headers_mut();

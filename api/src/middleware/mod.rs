@@ -4,12 +4,12 @@
 //! or JSON, `admit` checks CSRF token, address and rate, `typed_times` makes times exact that somebody typed, and `authorize` asks
 //! the rules about the route's action.
 
-pub mod absence;
-pub mod admit;
-pub mod authenticate;
-pub mod authenticate_host;
-pub mod authorize;
-pub mod error_pages;
-pub mod guard;
-pub mod observe;
-pub mod typed_times;
+pub(crate) mod absence;
+pub(crate) mod admit;
+pub(crate) mod authenticate;
+pub(crate) mod authenticate_host;
+pub(crate) mod authorize;
+pub(crate) mod error_pages;
+pub(crate) mod guard;
+pub(crate) mod observe;
+pub(crate) mod typed_times;

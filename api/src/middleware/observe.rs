@@ -29,7 +29,11 @@ const MAX_ID: usize = 64;
 const ACCESS: &str = "fleetps::access";
 
 /// Gives the request its id, and notes its answer.
-pub async fn observe(State(times): State<Arc<RequestTimes>>, request: Request, next: Next) -> Response {
+pub(crate) async fn observe(
+    State(times): State<Arc<RequestTimes>>,
+    request: Request,
+    next: Next,
+) -> Response {
     let began = Instant::now();
     let id = id_of(request.headers()).unwrap_or_else(new_id);
     let (method, matched) = (request.method().clone(), request.extensions().get::<MatchedPath>().cloned());

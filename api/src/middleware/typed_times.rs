@@ -38,7 +38,7 @@ const TEXT: &str = "q";
 type Pair = (String, String);
 
 /// Makes the times of a page exact.
-pub async fn typed_times(mut request: Request, next: Next) -> Response {
+pub(crate) async fn typed_times(mut request: Request, next: Next) -> Response {
     if is_of_programs(request.uri().path()) {
         return next.run(request).await;
     }

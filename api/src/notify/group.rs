@@ -22,7 +22,7 @@ use super::notification::{Figure, Kind, MAX_ALSO, MAX_FIRST_HOSTS, Notification,
 
 /// Alerts whose threads are remembered for a channel: two for each of ten thousand hosts. What comes later is told, and its end
 /// is not, which is counted.
-pub const MAX_OPEN: usize = 20_000;
+pub(crate) const MAX_OPEN: usize = 20_000;
 
 /// How transitions are grouped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -35,21 +35,18 @@ use fleetps_nats::{
 pub use channel::{BUCKET, BadChannel, Channel, MAX_CHANNELS, Means, check_id};
 pub use failure::{Again, Failure, Sent};
 #[cfg(test)]
-pub use group::MAX_OPEN;
+pub(crate) use group::MAX_OPEN;
 pub use group::{Grouping, Message, Threads, group};
 pub use matcher::Matcher;
-pub use notification::{
-    Chart, Culprit, Facts, Figure, Kind, Notification, Point, Severity, Subject, is_link,
-};
+pub(crate) use notification::is_link;
+pub use notification::{Chart, Culprit, Facts, Figure, Kind, Notification, Point, Severity, Subject};
 pub use outbox::{Counts, Courier, Outbox, OutboxError, Pace, Record, State};
 pub use records::{
     ACKNOWLEDGEMENTS, Acknowledgement, MAX_ACKNOWLEDGEMENTS, MAX_SILENCES, ROUTES, RecordError, Records,
     RouteList, SILENCES,
 };
-pub use route::{
-    Escalation, KeptBack, MAX_ROUTES, Plan, Planned, Quiet, Route, Rules, Why, built_in_route, plan,
-    plan_escalated,
-};
+pub use route::{Escalation, KeptBack, MAX_ROUTES, Plan, Planned, Quiet, Route, Rules, Why, plan};
+pub(crate) use route::{built_in_route, plan_escalated};
 pub use schedule::{Day, Schedule};
 pub use send::{Allowed, Sender, check};
 pub use silence::{Silence, When, silenced_by};
@@ -59,7 +56,7 @@ const LOOK_EVERY: Duration = Duration::from_secs(2);
 
 /// The channels, once there is one; and where there was none at first, what `noted` said before that was seen last. Until
 /// there is one, nothing is made in the broker.
-pub async fn first_channels<T, F: Future<Output = T>>(
+pub(crate) async fn first_channels<T, F: Future<Output = T>>(
     client: &async_nats::Client,
     noted: impl Fn() -> F,
 ) -> (WatchedBucket<Channel>, Option<T>) {

@@ -9,13 +9,13 @@ use serde::{Deserialize, Serialize};
 use crate::display::{cut, visible};
 
 /// Processes in one message: five fit a screen, and the fifth rarely explains anything.
-pub const MAX_CULPRITS: usize = 5;
+pub(super) const MAX_CULPRITS: usize = 5;
 /// Titles of other alerts in the same message; the rest is a number.
-pub const MAX_ALSO: usize = 10;
+pub(super) const MAX_ALSO: usize = 10;
 /// Hosts that a message about many names; the rest is a number.
-pub const MAX_FIRST_HOSTS: usize = 5;
+pub(super) const MAX_FIRST_HOSTS: usize = 5;
 /// Points of a chart: one for four pixels of its width.
-pub const MAX_POINTS: usize = 260;
+pub(super) const MAX_POINTS: usize = 260;
 /// Groups of a host that routes may ask for.
 const MAX_GROUPS: usize = 50;
 /// The longest title: what a mail's subject and a line of chat show.
@@ -329,7 +329,7 @@ fn clean_chart(mut chart: Chart) -> Option<Chart> {
 }
 
 /// Whether a text is an address of a page that can stand in HTML, chat and text without being taken for anything else.
-pub fn is_link(text: &str) -> bool {
+pub(crate) fn is_link(text: &str) -> bool {
     let is_web = text.starts_with("https://") || text.starts_with("http://");
     let is_plain = |letter: char| letter.is_ascii_graphic() && !"<>\"'`|\\{}^".contains(letter);
     is_web && text.len() <= MAX_LINK && text.chars().all(is_plain)

@@ -226,7 +226,9 @@ fn matching<'a>(routes: &'a [Route], notification: &Notification) -> Vec<&'a Rou
 
 /// The route that there is until a list of routes is saved: warnings and worse to every channel, but to those that are told
 /// what another could not deliver. `None` where there is no channel.
-pub fn built_in_route<'a>(channels: impl IntoIterator<Item = (&'a str, &'a Channel)>) -> Option<Route> {
+pub(crate) fn built_in_route<'a>(
+    channels: impl IntoIterator<Item = (&'a str, &'a Channel)>,
+) -> Option<Route> {
     let channels: BTreeMap<&str, &Channel> =
         channels.into_iter().filter(|(_, channel)| channel.hears_of_alerts()).collect();
     let fallbacks: BTreeSet<&str> =
@@ -250,7 +252,7 @@ pub fn built_in_route<'a>(channels: impl IntoIterator<Item = (&'a str, &'a Chann
 }
 
 /// Plans what is escalated: each of the batch to its own channels, at once.
-pub fn plan_escalated(
+pub(crate) fn plan_escalated(
     batch: Vec<(Notification, Vec<String>)>,
     rules: &Rules,
     threads: &mut BTreeMap<String, Threads>,

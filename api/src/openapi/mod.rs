@@ -18,5 +18,6 @@ mod operation;
 mod outline;
 
 pub use document::{Interface, Listed};
-pub use operation::{Argument, Describe, Operation, Takes};
-pub use outline::{Line, kind, outline};
+pub(crate) use operation::{Argument, Describe, Operation, Takes};
+pub use outline::outline;
+pub(crate) use outline::{Line, kind};

@@ -192,7 +192,7 @@ impl Operation {
 }
 
 /// The name of an operation in programs that are made from the document, as in `get_hosts_host_processes`.
-pub fn id(method: &Method, path: &str) -> String {
+pub(super) fn id(method: &Method, path: &str) -> String {
     let words = path.strip_prefix("/api/v1").unwrap_or(path);
     let words = words.split(|character: char| !character.is_ascii_alphanumeric());
     let words: Vec<&str> = words.filter(|word| !word.is_empty()).collect();

@@ -87,7 +87,7 @@ fn joined<'a>(kinds: impl Iterator<Item = &'a str>) -> String {
 }
 
 /// The type of a value in words.
-pub fn kind(schema: &Json) -> String {
+pub(crate) fn kind(schema: &Json) -> String {
     let types = match &schema["type"] {
         Json::String(one) => one.clone(),
         Json::Array(several) => several.iter().filter_map(Json::as_str).collect::<Vec<_>>().join(" or "),

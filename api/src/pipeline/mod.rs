@@ -18,5 +18,5 @@ mod run;
 mod serve;
 mod web;
 
-pub use run::run_everything;
-pub use serve::serve;
+pub(crate) use run::run_everything;
+pub(crate) use serve::serve;

@@ -24,7 +24,7 @@ const STOP_TIMEOUT: Duration = Duration::from_secs(30);
 ///
 /// # Errors
 /// When a part cannot be started or fails, for another reason than a broker that is not there.
-pub async fn run_everything(mut config: Config, ended: CancellationToken) -> anyhow::Result<()> {
+pub(crate) async fn run_everything(mut config: Config, ended: CancellationToken) -> anyhow::Result<()> {
     fleetps_ingestor::check_library()?;
     let is_new = is_new(&config.data);
     let _lock = FolderLock::take(&config.data)?;

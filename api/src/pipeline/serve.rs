@@ -17,7 +17,7 @@ use crate::{config::Config, legacy::LegacyDoor, recovery, server, starting::list
 ///
 /// # Errors
 /// When no broker is named or it cannot be reached, or the address cannot be listened on.
-pub async fn serve(config: Config, ended: CancellationToken) -> anyhow::Result<()> {
+pub(crate) async fn serve(config: Config, ended: CancellationToken) -> anyhow::Result<()> {
     let broker = config
         .given_broker()
         .context("`fleetps serve` needs a broker: name it with --nats nats://HOST:4222")?;

@@ -28,13 +28,13 @@ impl Parameter {
 }
 
 /// A query whose parameters are known.
-pub trait Parameters {
+pub(crate) trait Parameters {
     /// The parameters, in the order of the struct.
     fn parameters() -> Vec<Parameter>;
 }
 
 /// The parameters of the query that `read` takes from the one that it is a part of.
-pub fn flattened<Q, T: Parameters>(_read: fn(&Q) -> &T) -> Vec<Parameter> {
+pub(crate) fn flattened<Q, T: Parameters>(_read: fn(&Q) -> &T) -> Vec<Parameter> {
     T::parameters()
 }
 

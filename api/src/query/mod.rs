@@ -3,14 +3,14 @@
 //!
 //! A query is written by [`Url::with`](crate::url::Url::with).
 
-pub mod described;
-pub mod order;
-pub mod parameter;
+pub(crate) mod described;
+pub(crate) mod order;
+pub(crate) mod parameter;
 mod read;
 #[cfg(test)]
 mod round_trip_tests;
 
 pub(crate) use described::parameters;
-pub use described::{Parameter, Parameters};
-pub use parameter::BadParameter;
-pub use read::read;
+pub(crate) use described::{Parameter, Parameters};
+pub(crate) use parameter::BadParameter;
+pub(crate) use read::read;

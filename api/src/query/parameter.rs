@@ -60,7 +60,7 @@ pub trait Value: Sized {
 }
 
 /// Whether a value is left out of URLs.
-pub fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+pub(crate) fn is_default<T: Default + PartialEq>(value: &T) -> bool {
     *value == T::default()
 }
 
@@ -68,7 +68,7 @@ pub fn is_default<T: Default + PartialEq>(value: &T) -> bool {
 ///
 /// # Errors
 /// What the value can be.
-pub fn deserialize<'de, T: Value, D: Deserializer<'de>>(deserializer: D) -> Result<T, D::Error> {
+pub(crate) fn deserialize<'de, T: Value, D: Deserializer<'de>>(deserializer: D) -> Result<T, D::Error> {
     let texts = deserializer.deserialize_any(Texts)?;
     T::read(texts.last().map_or("", String::as_str)).map_err(D::Error::custom)
 }
@@ -77,19 +77,21 @@ pub fn deserialize<'de, T: Value, D: Deserializer<'de>>(deserializer: D) -> Resu
 ///
 /// # Errors
 /// The serializer's.
-pub fn serialize<T: Value, S: Serializer>(value: &T, serializer: S) -> Result<S::Ok, S::Error> {
+pub(crate) fn serialize<T: Value, S: Serializer>(value: &T, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.serialize_str(&value.written())
 }
 
 /// A value that may be absent.
-pub mod optional {
+pub(crate) mod optional {
     use super::{Deserializer, Serializer, Value};
 
     /// Reads a value that is there.
     ///
     /// # Errors
     /// What the value can be.
-    pub fn deserialize<'de, T: Value, D: Deserializer<'de>>(deserializer: D) -> Result<Option<T>, D::Error> {
+    pub(crate) fn deserialize<'de, T: Value, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<Option<T>, D::Error> {
         super::deserialize(deserializer).map(Some)
     }
 
@@ -97,7 +99,10 @@ pub mod optional {
     ///
     /// # Errors
     /// The serializer's.
-    pub fn serialize<T: Value, S: Serializer>(value: &Option<T>, serializer: S) -> Result<S::Ok, S::Error> {
+    pub(crate) fn serialize<T: Value, S: Serializer>(
+        value: &Option<T>,
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
         match value {
             Some(value) => super::serialize(value, serializer),
             None => serializer.serialize_none(),
@@ -106,14 +111,14 @@ pub mod optional {
 }
 
 /// Values with commas between; a repeated parameter adds to them.
-pub mod list {
+pub(crate) mod list {
     use super::{Deserializer, Error, Serializer, Texts, Value};
 
     /// Reads the values.
     ///
     /// # Errors
     /// What a value can be, and which one is not.
-    pub fn deserialize<'de, T, C, D>(deserializer: D) -> Result<C, D::Error>
+    pub(crate) fn deserialize<'de, T, C, D>(deserializer: D) -> Result<C, D::Error>
     where
         T: Value,
         C: IntoIterator<Item = T> + FromIterator<T>,
@@ -134,7 +139,7 @@ pub mod list {
     ///
     /// # Errors
     /// The serializer's.
-    pub fn serialize<'a, T, C, S>(values: &'a C, serializer: S) -> Result<S::Ok, S::Error>
+    pub(crate) fn serialize<'a, T, C, S>(values: &'a C, serializer: S) -> Result<S::Ok, S::Error>
     where
         T: Value + 'a,
         &'a C: IntoIterator<Item = &'a T>,
@@ -172,7 +177,7 @@ impl<'de> Visitor<'de> for Texts {
 ///
 /// # Errors
 /// What they are called.
-pub fn choice<T: Copy, const N: usize>(
+pub(crate) fn choice<T: Copy, const N: usize>(
     all: [T; N],
     name: impl Fn(T) -> &'static str,
     given: &str,
@@ -182,7 +187,7 @@ pub fn choice<T: Copy, const N: usize>(
 }
 
 /// The schema of a value that is one of these words.
-pub fn words<'a>(words: impl IntoIterator<Item = &'a str>) -> Json {
+pub(crate) fn words<'a>(words: impl IntoIterator<Item = &'a str>) -> Json {
     json!({"type": "string", "enum": words.into_iter().collect::<Vec<_>>()})
 }
 

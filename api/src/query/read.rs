@@ -14,7 +14,7 @@ type Pair<'a> = (Cow<'a, str>, Cow<'a, str>);
 ///
 /// # Errors
 /// Names the parameter that has a value it cannot have.
-pub fn read<T: DeserializeOwned>(text: &str) -> Result<T, BadParameter> {
+pub(crate) fn read<T: DeserializeOwned>(text: &str) -> Result<T, BadParameter> {
     let pairs: Vec<Pair<'_>> =
         form_urlencoded::parse(text.as_bytes()).filter(|(_, value)| !value.is_empty()).collect();
     parse(&pairs).map_err(|error| refused::<T>(&pairs, &error))

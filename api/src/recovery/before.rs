@@ -20,7 +20,7 @@ const MOST: usize = 1_000_000;
 ///
 /// # Errors
 /// When the audit cannot be read: then it is unknown.
-pub async fn sign_of_administrator(
+pub(crate) async fn sign_of_administrator(
     found: &Found,
     audit: &Audit,
     history: &Path,

@@ -35,7 +35,12 @@ struct Keeper<'a> {
 }
 
 /// Saves the buckets of the broker until `shutdown`, and once more then.
-pub async fn keep_saving(client: Client, data: &Path, health: &StateHealth, shutdown: CancellationToken) {
+pub(crate) async fn keep_saving(
+    client: Client,
+    data: &Path,
+    health: &StateHealth,
+    shutdown: CancellationToken,
+) {
     let states = SavedStates::of(data);
     let Some(saved) = shutdown.run_until_cancelled(newest(&states, health)).await else { return };
     let mut keeper = Keeper { client: &client, states, health, saved, revisions: BTreeMap::new() };

@@ -23,11 +23,11 @@ const LISTED: usize = 5;
 
 /// The losses of each bucket.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
-pub struct Losses(BTreeMap<String, Loss>);
+pub(crate) struct Losses(BTreeMap<String, Loss>);
 
 /// The losses of one bucket.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
-pub struct Loss {
+pub(crate) struct Loss {
     /// Keys that were saved, and are gone.
     pub missing: BTreeSet<String>,
     /// Keys whose record cannot be read.
@@ -39,7 +39,7 @@ impl Losses {
     ///
     /// # Errors
     /// When the broker does not answer.
-    pub async fn find(client: &Client, saved: Option<&SavedState>) -> Result<Self, BucketError> {
+    pub(crate) async fn find(client: &Client, saved: Option<&SavedState>) -> Result<Self, BucketError> {
         let saved = saved.map(|saved| &saved.buckets);
         let names: BTreeSet<&str> =
             WATCHED.into_iter().chain(saved.into_iter().flatten().map(|(name, _)| name.as_str())).collect();
@@ -56,17 +56,17 @@ impl Losses {
     }
 
     /// Whether nothing is lost.
-    pub fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
     /// Whether users are.
-    pub fn of_users(&self) -> Option<&Loss> {
+    pub(crate) fn of_users(&self) -> Option<&Loss> {
         self.0.get(USERS)
     }
 
     /// Each bucket with its loss.
-    pub fn iter(&self) -> impl Iterator<Item = (&str, &Loss)> {
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (&str, &Loss)> {
         self.0.iter().map(|(name, loss)| (name.as_str(), loss))
     }
 }

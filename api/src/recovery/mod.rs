@@ -18,17 +18,17 @@ use async_nats::Client;
 use fleetps_ingestor::backup::{SavedState, SavedStates};
 use fleetps_nats::{HostName, audit::Audit};
 
-pub use before::sign_of_administrator;
-pub use health::StateHealth;
-pub use keep::keep_saving;
-pub use losses::{Loss, Losses};
+pub(crate) use before::sign_of_administrator;
+pub(crate) use health::StateHealth;
+pub(crate) use keep::keep_saving;
+pub(crate) use losses::{Loss, Losses};
 pub(crate) use recover::without_keys;
 
 use crate::display::time;
 
 /// The findings of a start.
 #[derive(Debug)]
-pub struct Found {
+pub(crate) struct Found {
     /// The state that was saved last and is whole.
     pub saved: Option<SavedState>,
     /// The records that the broker has lost since, and still lacks.
@@ -37,12 +37,12 @@ pub struct Found {
 
 impl Found {
     /// The loss and what to do about it, for readiness.
-    pub fn problem(&self) -> Option<String> {
+    pub(crate) fn problem(&self) -> Option<String> {
         (!self.losses.is_empty()).then(|| format!("{}; {}", self.losses, way_on(self.saved.as_ref())))
     }
 
     /// The health of the records from this start on.
-    pub fn health(&self) -> StateHealth {
+    pub(crate) fn health(&self) -> StateHealth {
         let health = StateHealth::default();
         health.set_lost(self.problem());
         health
@@ -54,7 +54,7 @@ impl Found {
 ///
 /// # Errors
 /// When the broker or the data folder cannot be read, or the recovery cannot be done or audited.
-pub async fn at_start(
+pub(crate) async fn at_start(
     client: &Client,
     data: &Path,
     recover: bool,

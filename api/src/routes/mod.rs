@@ -49,7 +49,7 @@ pub fn addresses(shared: AppState) -> Router {
 }
 
 /// Metrics alone, for everybody on this machine.
-pub fn metrics_router(shared: AppState) -> Router {
+pub(crate) fn metrics_router(shared: AppState) -> Router {
     let times = Arc::clone(&shared.request_times);
     let routes = table().into_iter().filter(|route| route.path.starts_with("/metrics")).collect();
     guarded(routes, shared)

@@ -17,7 +17,7 @@ impl ScopedFleet {
     ///
     /// # Errors
     /// When there is none, as far as that is kept.
-    pub fn alert(&self, id: &str) -> Result<(Option<OpenAlert>, Vec<Arc<Transition>>), Refusal> {
+    pub(crate) fn alert(&self, id: &str) -> Result<(Option<OpenAlert>, Vec<Arc<Transition>>), Refusal> {
         let filter = AlertFilter { id: id.to_owned(), ..AlertFilter::default() };
         let (changes, _) = self.alert_changes(&filter, MAX_CHANGES);
         let open = self.open_alerts(&filter).into_iter().next();
@@ -28,7 +28,7 @@ impl ScopedFleet {
     }
 
     /// Whether the person may acknowledge an alert.
-    pub fn may_acknowledge(&self, alert: &OpenAlert) -> bool {
+    pub(crate) fn may_acknowledge(&self, alert: &OpenAlert) -> bool {
         self.permission_of(Permission::ManageAlerts, &alert.last.change.alert.host)
     }
 
@@ -36,7 +36,12 @@ impl ScopedFleet {
     ///
     /// # Errors
     /// When no such alert is open, the person may not, somebody was faster, or the broker refuses.
-    pub async fn acknowledge(&self, id: &str, why: &str, is_withdrawn: bool) -> Result<OpenAlert, Refusal> {
+    pub(crate) async fn acknowledge(
+        &self,
+        id: &str,
+        why: &str,
+        is_withdrawn: bool,
+    ) -> Result<OpenAlert, Refusal> {
         let open = self.open_alert(id)?;
         let alert = &open.last.change.alert;
         if !self.may_acknowledge(&open) {

@@ -18,7 +18,7 @@ const MAX_AUDITED: usize = 4_000;
 
 /// All routes.
 #[derive(Debug, Clone, Default, PartialEq)]
-pub struct Routes {
+pub(crate) struct Routes {
     /// In the order in which they are asked.
     pub routes: Vec<Route>,
     /// Grows with every change; 0 until there is one.
@@ -32,7 +32,7 @@ impl ScopedFleet {
     ///
     /// # Errors
     /// When the person may not, or the broker does not answer.
-    pub async fn routes(&self) -> Result<Routes, Refusal> {
+    pub(crate) async fn routes(&self) -> Result<Routes, Refusal> {
         self.may_manage()?;
         let records = self.records()?;
         let list = self.ask_broker("read the routes", records.routes()).await?;
@@ -47,7 +47,7 @@ impl ScopedFleet {
     ///
     /// # Errors
     /// When the person may not, or the broker does not answer.
-    pub async fn routes_in_force(&self) -> Result<Routes, Refusal> {
+    pub(crate) async fn routes_in_force(&self) -> Result<Routes, Refusal> {
         let saved = self.routes().await?;
         if saved.revision > 0 {
             return Ok(saved);
@@ -63,7 +63,11 @@ impl ScopedFleet {
     /// # Errors
     /// When a route is wrong or names a channel that there is not or that hears of no alert, they were changed meanwhile, the
     /// person may not, or the broker refuses.
-    pub async fn save_routes(&self, routes: Vec<Route>, replaces: Option<u64>) -> Result<Routes, Refusal> {
+    pub(crate) async fn save_routes(
+        &self,
+        routes: Vec<Route>,
+        replaces: Option<u64>,
+    ) -> Result<Routes, Refusal> {
         let before = self.routes().await?;
         let channels = self.channels().await?;
         if let Some(problem) = routes.iter().find_map(|route| problem_of(route, &channels)) {

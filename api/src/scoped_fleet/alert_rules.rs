@@ -24,7 +24,7 @@ const REMEMBERED: Duration = Duration::from_secs(3_600);
 
 /// A rule that is to be saved.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct NewRule {
+pub(crate) struct NewRule {
     /// The rule, as people type it.
     pub sentence: String,
     /// How bad it is.
@@ -41,14 +41,14 @@ pub struct NewRule {
 
 impl ScopedFleet {
     /// Whether the person may change rules for some hosts.
-    pub fn may_change_some_rules(&self) -> bool {
+    pub(crate) fn may_change_some_rules(&self) -> bool {
         permission_of(&self.person, Permission::ManageAlerts, None) == Decision::Allowed
     }
 
     /// The groups that a new rule of the person is for: none where it may be for every host, else those that the person may
     /// change rules for, and of `host`, where one is named, only its own. Absent where there is no such group: a rule that is
     /// meant for one host is never for all.
-    pub fn groups_of_new_rule(&self, host: Option<&HostName>) -> Option<BTreeSet<String>> {
+    pub(crate) fn groups_of_new_rule(&self, host: Option<&HostName>) -> Option<BTreeSet<String>> {
         if host.is_none() && self.may_change_rules(None) {
             return Some(BTreeSet::new());
         }
@@ -66,7 +66,7 @@ impl ScopedFleet {
     ///
     /// # Errors
     /// When the broker does not answer.
-    pub async fn alert_rules(&self) -> Result<Vec<RuleEntry>, Refusal> {
+    pub(crate) async fn alert_rules(&self) -> Result<Vec<RuleEntry>, Refusal> {
         let mut rules = self.whole_rules().await?;
         rules.iter_mut().for_each(|rule| self.withhold_filter(rule));
         Ok(rules)
@@ -103,7 +103,7 @@ impl ScopedFleet {
     }
 
     /// Whether the person may change rules for these groups; for every host where it is absent.
-    pub fn may_change_rules(&self, groups: Option<&BTreeSet<String>>) -> bool {
+    pub(crate) fn may_change_rules(&self, groups: Option<&BTreeSet<String>>) -> bool {
         self.may_on(Permission::ManageAlerts, groups)
     }
 
@@ -128,7 +128,7 @@ impl ScopedFleet {
     ///
     /// # Errors
     /// When it is none, when the person may not change it, when it was changed meanwhile, or when the broker refuses.
-    pub async fn save_rule(&self, id: &str, new: NewRule) -> Result<RuleEntry, Refusal> {
+    pub(crate) async fn save_rule(&self, id: &str, new: NewRule) -> Result<RuleEntry, Refusal> {
         let NewRule { sentence, severity, enabled, groups, note, replaces } = new;
         let (changed_by, changed_at_us) = (self.person.name.clone(), now_us());
         let saved = SavedRule { sentence, severity, enabled, groups, note, changed_by, changed_at_us };
@@ -190,7 +190,7 @@ impl ScopedFleet {
     /// # Errors
     /// When there is no such saved rule, the person may not change it or for every host what counts again, when it was
     /// changed meanwhile, or when the broker refuses.
-    pub async fn remove_rule(&self, id: &str, replaces: Option<u64>) -> Result<(), Refusal> {
+    pub(crate) async fn remove_rule(&self, id: &str, replaces: Option<u64>) -> Result<(), Refusal> {
         let before = self.find_rule(id).await?.ok_or_else(|| no_such_rule(id))?;
         let Some(saved) = &before.saved else {
             let error = format!("the rule {id} is built in");
@@ -262,7 +262,7 @@ fn hosts_of(groups: Option<&BTreeSet<String>>) -> String {
 }
 
 /// The refusal of a rule that is none.
-pub fn bad_rule(error: BadRule) -> Refusal {
+pub(crate) fn bad_rule(error: BadRule) -> Refusal {
     let hint = "a rule reads as in: cpu > 90% clear 80% for 10m over program where user:www-data";
     Refusal::new(StatusCode::BAD_REQUEST, error.to_string(), hint)
 }
@@ -292,7 +292,7 @@ fn conflict(id: &str) -> Refusal {
 }
 
 /// The refusal of a rule that is not there.
-pub fn no_such_rule(id: &str) -> Refusal {
+pub(crate) fn no_such_rule(id: &str) -> Refusal {
     let id = crate::display::cut(id, 64);
     let hint = "the rules are listed at /alerts/rules and /api/v1/alerts/rules";
     Refusal::new(StatusCode::NOT_FOUND, format!("no rule is called {id:?}"), hint)

@@ -25,7 +25,7 @@ const MAX_BANDS: usize = 200;
 
 /// Which alerts.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct AlertFilter {
+pub(crate) struct AlertFilter {
     /// Only of this host.
     pub host: Option<HostName>,
     /// Only of this rule; of any where it is empty.
@@ -45,7 +45,7 @@ impl AlertFilter {
 
 impl ScopedFleet {
     /// The open alerts, the worst first and then the newest.
-    pub fn open_alerts(&self, filter: &AlertFilter) -> Vec<OpenAlert> {
+    pub(crate) fn open_alerts(&self, filter: &AlertFilter) -> Vec<OpenAlert> {
         let scope = self.scope();
         let wants = |alert: &Transition| filter.wants(alert) && scope.sees(&alert.change.alert.host);
         let mut open = self.shared.alerts.open(wants);
@@ -62,7 +62,7 @@ impl ScopedFleet {
     }
 
     /// The latest changes of alerts, newest first, at most `limit`; and how many there are in all.
-    pub fn alert_changes(&self, filter: &AlertFilter, limit: usize) -> (Vec<Arc<Transition>>, usize) {
+    pub(crate) fn alert_changes(&self, filter: &AlertFilter, limit: usize) -> (Vec<Arc<Transition>>, usize) {
         let scope = self.scope();
         let wants = |it: &Transition| filter.wants(it) && scope.sees(&it.change.alert.host);
         let (changes, total) = self.shared.alerts.changes(limit, wants);
@@ -71,7 +71,12 @@ impl ScopedFleet {
 
     /// When alerts of a host were open within `span`, the latest first, at most [`MAX_BANDS`]; of those that `wants` is true for.
     /// Ended ones as far as changes are kept.
-    pub fn alert_bands(&self, host: &HostName, span: Span, wants: impl Fn(&Alert) -> bool) -> Vec<Band> {
+    pub(crate) fn alert_bands(
+        &self,
+        host: &HostName,
+        span: Span,
+        wants: impl Fn(&Alert) -> bool,
+    ) -> Vec<Band> {
         if !self.scope().sees(host) {
             return Vec::new();
         }
@@ -112,17 +117,17 @@ impl ScopedFleet {
     }
 
     /// Tells of every change of alerts and of who looks after them, by a number that grows.
-    pub fn watch_alerts(&self) -> watch::Receiver<u64> {
+    pub(crate) fn watch_alerts(&self) -> watch::Receiver<u64> {
         self.shared.alerts.watch()
     }
 
     /// Whether the alerts were read from the broker once; until then there may be others.
-    pub fn knows_alerts(&self) -> bool {
+    pub(crate) fn knows_alerts(&self) -> bool {
         self.shared.alerts.is_read()
     }
 
     /// How many alerts of a rule are open, and how often it raised one, as far as that is kept.
-    pub fn alert_counts(&self, rule: &str) -> (usize, usize) {
+    pub(crate) fn alert_counts(&self, rule: &str) -> (usize, usize) {
         let filter = AlertFilter { rule: rule.to_owned(), ..AlertFilter::default() };
         let scope = self.scope();
         let is_raise = |it: &Transition| {
@@ -136,7 +141,7 @@ impl ScopedFleet {
     ///
     /// # Errors
     /// When the history cannot be read, or it takes too long.
-    pub async fn back_test(
+    pub(crate) async fn back_test(
         &self,
         rule: Rule,
         groups: Option<BTreeSet<String>>,

@@ -30,7 +30,7 @@ const MAX_DELIVERY_ID: usize = 80;
 
 /// A channel, without its secret.
 #[derive(Debug, Clone, PartialEq)]
-pub struct ChannelEntry {
+pub(crate) struct ChannelEntry {
     /// Its id.
     pub id: String,
     /// Grows with every change.
@@ -43,7 +43,7 @@ pub struct ChannelEntry {
 
 impl ScopedFleet {
     /// Whether the person may manage channels.
-    pub fn may_manage_channels(&self) -> bool {
+    pub(crate) fn may_manage_channels(&self) -> bool {
         permission_of(&self.person, Permission::ManageChannels, None) == Decision::Allowed
     }
 
@@ -51,7 +51,7 @@ impl ScopedFleet {
     ///
     /// # Errors
     /// When the person may not, or the broker does not answer.
-    pub async fn channels(&self) -> Result<Vec<ChannelEntry>, Refusal> {
+    pub(crate) async fn channels(&self) -> Result<Vec<ChannelEntry>, Refusal> {
         let entry = |(id, entry): (String, Entry<Channel>)| {
             let has_secret = entry.value.has_secret();
             ChannelEntry { id, revision: entry.revision, has_secret, channel: entry.value.without_secrets() }
@@ -63,7 +63,7 @@ impl ScopedFleet {
     ///
     /// # Errors
     /// When there is none of this id, the person may not, or the broker does not answer.
-    pub async fn channel(&self, id: &str) -> Result<ChannelEntry, Refusal> {
+    pub(crate) async fn channel(&self, id: &str) -> Result<ChannelEntry, Refusal> {
         let found = self.channels().await?.into_iter().find(|channel| channel.id == id);
         found.ok_or_else(|| no_such_channel(id))
     }
@@ -74,7 +74,7 @@ impl ScopedFleet {
     /// # Errors
     /// When a field is wrong, it becomes a heartbeat although alerts go to it, the person may not, it was changed meanwhile, or
     /// the broker refuses.
-    pub async fn save_channel(
+    pub(crate) async fn save_channel(
         &self,
         id: &str,
         channel: Channel,
@@ -103,7 +103,7 @@ impl ScopedFleet {
     }
 
     /// Why nothing can be delivered to a channel as it is, as far as the settings of this server say.
-    pub fn obstacle_of(&self, channel: &Channel) -> Option<String> {
+    pub(crate) fn obstacle_of(&self, channel: &Channel) -> Option<String> {
         self.shared.notify_allowed.as_ref()?.obstacle_to(channel)
     }
 
@@ -112,7 +112,7 @@ impl ScopedFleet {
     /// # Errors
     /// When there is none, another one falls back to it or a route leads to it, it was changed meanwhile, the person may not, or
     /// the broker refuses.
-    pub async fn remove_channel(&self, id: &str, replaces: Option<u64>) -> Result<(), Refusal> {
+    pub(crate) async fn remove_channel(&self, id: &str, replaces: Option<u64>) -> Result<(), Refusal> {
         let all = self.whole_channels().await?;
         let before = all.get(id).ok_or_else(|| no_such_channel(id))?;
         self.must_be_unused(id, &all).await?;
@@ -151,7 +151,7 @@ impl ScopedFleet {
     ///
     /// # Errors
     /// When there is no such channel, the person may not, or the outbox does not take it.
-    pub async fn test_channel(&self, id: &str) -> Result<Option<Record>, Refusal> {
+    pub(crate) async fn test_channel(&self, id: &str) -> Result<Option<Record>, Refusal> {
         self.channel(id).await?;
         let outbox = self.outbox().await?;
         let now_us = now_us();
@@ -177,7 +177,11 @@ impl ScopedFleet {
     ///
     /// # Errors
     /// When the person may not, or the broker does not answer.
-    pub async fn deliveries(&self, channel: &str, limit: usize) -> Result<(Vec<Delivery>, usize), Refusal> {
+    pub(crate) async fn deliveries(
+        &self,
+        channel: &str,
+        limit: usize,
+    ) -> Result<(Vec<Delivery>, usize), Refusal> {
         let outbox = self.outbox().await?;
         let mut records = self.ask_broker("read the outbox", outbox.records()).await?;
         records.retain(|(_, record)| channel.is_empty() || record.channel == channel);
@@ -191,7 +195,7 @@ impl ScopedFleet {
     ///
     /// # Errors
     /// When nothing of this id is undeliverable, its channel was removed, the person may not, or the outbox does not take it.
-    pub async fn deliver_again(&self, id: &str) -> Result<(), Refusal> {
+    pub(crate) async fn deliver_again(&self, id: &str) -> Result<(), Refusal> {
         let outbox = self.outbox().await?;
         let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.');
         let is_id = (1..=MAX_DELIVERY_ID).contains(&id.len())
@@ -270,7 +274,7 @@ impl ScopedFleet {
 }
 
 /// The refusal of a channel, a route or a silence with a wrong field.
-pub fn bad_record(error: BadChannel) -> Refusal {
+pub(super) fn bad_record(error: BadChannel) -> Refusal {
     Refusal::new(StatusCode::BAD_REQUEST, error.to_string(), "docs/notifications.md has every field")
 }
 

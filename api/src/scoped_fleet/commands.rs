@@ -20,7 +20,7 @@ use crate::{
 };
 
 /// The most commands of one order.
-pub const MAX_TARGETS: usize = 500;
+pub(crate) const MAX_TARGETS: usize = 500;
 
 impl ScopedFleet {
     /// Commands these hosts, and returns the id by which to ask what becomes of it. Nothing is sent where one of them may not be
@@ -29,7 +29,7 @@ impl ScopedFleet {
     /// # Errors
     /// When a host is unknown or may not be commanded, when there is no reason where one is required, or when nothing can be
     /// signed or written down.
-    pub async fn command(
+    pub(crate) async fn command(
         &self,
         targets: Vec<(HostName, What)>,
         why: &str,
@@ -55,7 +55,7 @@ impl ScopedFleet {
     ///
     /// # Errors
     /// When it is unknown or hidden, or may not.
-    pub fn check_may_command(&self, host: &HostName) -> Result<(), Refusal> {
+    pub(crate) fn check_may_command(&self, host: &HostName) -> Result<(), Refusal> {
         if !self.knows(host) {
             return Err(Refusal::no_such_host(host.as_str()));
         }
@@ -73,7 +73,7 @@ impl ScopedFleet {
     }
 
     /// Whether a command needs a reason here.
-    pub fn commands_need_reason(&self) -> bool {
+    pub(crate) fn commands_need_reason(&self) -> bool {
         self.shared.commands_need_reason
     }
 
@@ -105,7 +105,7 @@ impl ScopedFleet {
 
     /// The identity of the process that has this pid on a host now, with how it is; `None` where the host's last snapshot has
     /// none, or where it does not say when it started.
-    pub fn process_id(&self, host: &HostName, pid: u32) -> Option<(ProcessId, Was)> {
+    pub(crate) fn process_id(&self, host: &HostName, pid: u32) -> Option<(ProcessId, Was)> {
         let moment = self.moment(host)?;
         let snapshot = moment.snapshot();
         let process = snapshot.processes.iter().find(|process| process.pid == pid)?;
@@ -114,7 +114,7 @@ impl ScopedFleet {
     }
 
     /// The latest commands to hosts that the person may see, at most `limit`; and how many there are in all.
-    pub fn commands(&self, host: Option<&HostName>, limit: usize) -> (Vec<Arc<CommandRecord>>, usize) {
+    pub(crate) fn commands(&self, host: Option<&HostName>, limit: usize) -> (Vec<Arc<CommandRecord>>, usize) {
         let mut all = self.shared.commands.all();
         let scope = self.scope();
         all.retain(|record| scope.sees(&record.host) && host.is_none_or(|host| record.host == *host));
@@ -139,7 +139,7 @@ impl ScopedFleet {
     ///
     /// # Errors
     /// When there is none of this id that may be seen.
-    pub fn command_of(&self, id: &CommandId) -> Result<Vec<Arc<CommandRecord>>, Refusal> {
+    pub(crate) fn command_of(&self, id: &CommandId) -> Result<Vec<Arc<CommandRecord>>, Refusal> {
         let mut found = self.shared.commands.asked_as(id);
         let scope = self.scope();
         found.retain(|record| scope.sees(&record.host));
@@ -153,7 +153,7 @@ impl ScopedFleet {
     ///
     /// # Errors
     /// When the host is unknown or may not be commanded, or does not say it.
-    pub async fn unit(&self, host: &HostName, unit: UnitName) -> Result<Sight, Refusal> {
+    pub(crate) async fn unit(&self, host: &HostName, unit: UnitName) -> Result<Sight, Refusal> {
         self.check_may_command(host)?;
         Ok(self.shared.commands.look(host, unit).await?)
     }
@@ -162,7 +162,7 @@ impl ScopedFleet {
     ///
     /// # Errors
     /// When they are not known yet.
-    pub fn watch_commands(&self) -> Result<watch::Receiver<u64>, Refusal> {
+    pub(crate) fn watch_commands(&self) -> Result<watch::Receiver<u64>, Refusal> {
         self.shared.commands.watch().ok_or_else(|| NotAsked::NotKnown.into())
     }
 
@@ -170,7 +170,7 @@ impl ScopedFleet {
     ///
     /// # Errors
     /// When there is none of this id, the person may not command its hosts, or all of it was sent.
-    pub async fn cancel_command(&self, id: &CommandId) -> Result<(), Refusal> {
+    pub(crate) async fn cancel_command(&self, id: &CommandId) -> Result<(), Refusal> {
         let records = self.command_of(id)?;
         for record in &records {
             self.check_may_command(&record.host)?;
@@ -185,12 +185,12 @@ impl ScopedFleet {
     }
 
     /// Whether the person may command some host.
-    pub fn may_command_some(&self) -> bool {
+    pub(crate) fn may_command_some(&self) -> bool {
         permission_of(&self.person, Permission::Command, None) == Decision::Allowed
     }
 
     /// Whether the person may not command without giving the password once more: at a browser, when that is some minutes ago.
-    pub fn must_confirm(&self) -> bool {
+    pub(crate) fn must_confirm(&self) -> bool {
         let Some(session) = &self.person.session else { return false };
         self.shared.people.accounts().is_some_and(|accounts| !accounts.is_confirmed_for_commands(session))
     }

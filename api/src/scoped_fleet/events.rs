@@ -12,7 +12,7 @@ impl ScopedFleet {
     ///
     /// # Errors
     /// When the history cannot be read.
-    pub async fn events(&self, query: EventQuery, asked_for: AskedFor) -> Result<EventList, Refusal> {
+    pub(crate) async fn events(&self, query: EventQuery, asked_for: AskedFor) -> Result<EventList, Refusal> {
         let (scope, latest) = (self.scope(), Arc::clone(&self.shared.latest_events));
         self.ask_for(asked_for, move |history| {
             let mut list = history.events(&query)?;

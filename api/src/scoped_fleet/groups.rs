@@ -20,7 +20,7 @@ impl ScopedFleet {
     ///
     /// # Errors
     /// When the host is unknown, or the broker refuses the change.
-    pub async fn set_groups(&self, host: &HostName, groups: HostGroups) -> Result<(), Refusal> {
+    pub(crate) async fn set_groups(&self, host: &HostName, groups: HostGroups) -> Result<(), Refusal> {
         let were = self.replace_groups(host, &groups).await?;
         let what = audit_log::groups_changed(&were, &groups);
         self.shared.audit_log.note(&self.person, "host.group", Some(host.clone()), what, Outcome::Done);

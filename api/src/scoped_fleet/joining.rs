@@ -29,7 +29,7 @@ const MAX_ATTEMPTS: usize = 5;
 
 /// A token that is to be made.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct NewToken {
+pub(crate) struct NewToken {
     /// How long it can be used.
     pub lasts: Duration,
     /// How many hosts it admits.
@@ -40,7 +40,7 @@ pub struct NewToken {
 
 /// A host that waits, or has come.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Newcomer {
+pub(crate) struct Newcomer {
     /// Its name.
     pub host: HostName,
     /// The network that it waits in; empty where that is not known.
@@ -55,7 +55,7 @@ pub struct Newcomer {
 
 /// Who is coming.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Joining {
+pub(crate) struct Joining {
     /// Hosts that wait for approval, the last one first.
     pub waiting: Vec<Newcomer>,
     /// How many more of them there are.
@@ -68,7 +68,7 @@ pub struct Joining {
 
 impl ScopedFleet {
     /// The hosts that wait for approval, and those that have come lately.
-    pub fn joining(&self) -> Joining {
+    pub(crate) fn joining(&self) -> Joining {
         let now_us = now_us();
         let (mut waiting, mut admitted) = (Vec::new(), Vec::new());
         for (name, record) in self.shared.host_keys.records() {
@@ -107,7 +107,7 @@ impl ScopedFleet {
     ///
     /// # Errors
     /// When a group is none, or the broker does not answer.
-    pub async fn make_enrolment_token(&self, new: NewToken) -> Result<String, Refusal> {
+    pub(crate) async fn make_enrolment_token(&self, new: NewToken) -> Result<String, Refusal> {
         let Some(client) = &self.shared.broker else { return Err(Refusal::no_broker()) };
         let groups: Result<Vec<Group>, _> = new.groups.iter().map(|group| group.parse::<Group>()).collect();
         let groups = groups.map_err(|error| {
@@ -135,7 +135,7 @@ impl ScopedFleet {
     ///
     /// # Errors
     /// When it does not wait (any longer), or the broker does not answer.
-    pub async fn approve(&self, host: &HostName, asked_at_us: i64) -> Result<(), Refusal> {
+    pub(crate) async fn approve(&self, host: &HostName, asked_at_us: i64) -> Result<(), Refusal> {
         let Some(client) = &self.shared.broker else { return Err(Refusal::no_broker()) };
         let was = broker::ask(client, self.approve_in(client, host, asked_at_us)).await??;
         let key = was.keys.first().map_or("none", String::as_str);
@@ -169,7 +169,7 @@ impl ScopedFleet {
     ///
     /// # Errors
     /// When it does not wait (any longer), or the broker does not answer.
-    pub async fn turn_away(&self, host: &HostName, asked_at_us: i64) -> Result<(), Refusal> {
+    pub(crate) async fn turn_away(&self, host: &HostName, asked_at_us: i64) -> Result<(), Refusal> {
         let Some(client) = &self.shared.broker else { return Err(Refusal::no_broker()) };
         let ending = async {
             let records = hosts::open(client).await?;

@@ -23,7 +23,7 @@ use crate::{
 
 /// A topic that is watched, for the audit.
 #[derive(Debug)]
-pub struct Look<'a> {
+pub(crate) struct Look<'a> {
     /// The address that asks for the same.
     pub uri: &'a Uri,
     /// The host that it is about.
@@ -42,7 +42,7 @@ impl ScopedFleet {
     ///
     /// # Errors
     /// When it panicked.
-    pub async fn over_changes<T: Send + 'static>(
+    pub(crate) async fn over_changes<T: Send + 'static>(
         &self,
         since: Option<u64>,
         work: impl FnOnce(FleetChanges, &TaggedHosts) -> T + Send + 'static,
@@ -53,32 +53,32 @@ impl ScopedFleet {
     }
 
     /// The version of the fleet, and that of its tags.
-    pub fn versions(&self) -> (u64, u64) {
+    pub(crate) fn versions(&self) -> (u64, u64) {
         (self.shared.fleet.version(), self.shared.groups.version())
     }
 
     /// How many hosts there are at most.
-    pub fn host_count(&self) -> usize {
+    pub(crate) fn host_count(&self) -> usize {
         self.shared.fleet.host_count()
     }
 
     /// Tells of every change in the fleet.
-    pub fn watch_fleet(&self) -> watch::Receiver<u64> {
+    pub(crate) fn watch_fleet(&self) -> watch::Receiver<u64> {
         self.shared.fleet.watch()
     }
 
     /// Tells of every change of tags, after which the scope may be another.
-    pub fn watch_groups(&self) -> watch::Receiver<()> {
+    pub(crate) fn watch_groups(&self) -> watch::Receiver<()> {
         self.shared.groups.watch()
     }
 
     /// The grants by which others see the same; `None` for everybody who sees every host.
-    pub fn shared_grants(&self) -> Option<Vec<Grant>> {
+    pub(crate) fn shared_grants(&self) -> Option<Vec<Grant>> {
         (!self.scope().has_every_host()).then(|| self.person.grants.clone())
     }
 
     /// Whether the command lines of a host are seen.
-    pub fn sees_command_lines(&self, host: &HostName) -> bool {
+    pub(crate) fn sees_command_lines(&self, host: &HostName) -> bool {
         self.scope().sees_command_lines(host)
     }
 
@@ -86,7 +86,7 @@ impl ScopedFleet {
     ///
     /// # Errors
     /// When the broker is away or does not answer.
-    pub async fn replay(&self, replay: &mut Replay) -> Result<Option<Replayed>, RecentError> {
+    pub(crate) async fn replay(&self, replay: &mut Replay) -> Result<Option<Replayed>, RecentError> {
         let Some(stream) = self.stream() else { return Ok(None) };
         Ok(Some(match replay.next(stream).await? {
             Replayed::Moment(moment) if !self.sees_command_lines(&moment.summary.host) => {
@@ -100,7 +100,7 @@ impl ScopedFleet {
     ///
     /// # Errors
     /// When the broker is away or does not answer.
-    pub async fn gap_after(&self, position: Position) -> Result<Option<Position>, RecentError> {
+    pub(crate) async fn gap_after(&self, position: Position) -> Result<Option<Position>, RecentError> {
         match self.stream() {
             Some(stream) => replay::gap_after(stream, position).await,
             None => Ok(Some(self.shared.fleet.position()).filter(|now| *now != position)),
@@ -108,22 +108,22 @@ impl ScopedFleet {
     }
 
     /// By which name the person's share of anything is counted.
-    pub fn who(&self) -> &str {
+    pub(crate) fn who(&self) -> &str {
         &self.person.name
     }
 
     /// Tells of every event.
-    pub fn watch_events(&self) -> watch::Receiver<()> {
+    pub(crate) fn watch_events(&self) -> watch::Receiver<()> {
         self.shared.latest_events.log.watch()
     }
 
     /// Behind all events; `None` while that is not known.
-    pub fn end_of_events(&self) -> Option<Position> {
+    pub(crate) fn end_of_events(&self) -> Option<Position> {
         self.shared.latest_events.log.end()
     }
 
     /// At most `most` events after `position` that `query` asks for and that are seen.
-    pub fn events_after(&self, position: Position, most: usize, query: &EventQuery) -> Told {
+    pub(crate) fn events_after(&self, position: Position, most: usize, query: &EventQuery) -> Told {
         let scope = self.scope();
         let wants = |event: &Event| scope.sees(&event.host) && query.is_about(event);
         let mut told = self.shared.latest_events.log.after(position, most, wants);
@@ -138,7 +138,7 @@ impl ScopedFleet {
     }
 
     /// What all WebSockets share.
-    pub fn sockets(&self) -> &Sockets {
+    pub(crate) fn sockets(&self) -> &Sockets {
         &self.shared.sockets
     }
 
@@ -146,7 +146,7 @@ impl ScopedFleet {
     ///
     /// # Errors
     /// When the person asks too often.
-    pub fn check_rate(&self) -> Result<(), Refusal> {
+    pub(crate) fn check_rate(&self) -> Result<(), Refusal> {
         // Where sign-in is off, everybody is one person.
         if self.shared.people.accounts().is_none() {
             return Ok(());
@@ -155,7 +155,7 @@ impl ScopedFleet {
     }
 
     /// Audits a look, as a request for the same would be.
-    pub fn note_look(&self, look: Look<'_>) {
+    pub(crate) fn note_look(&self, look: Look<'_>) {
         let sees =
             look.host.as_ref().is_none_or(|host| self.permission_of(Permission::SeeCommandLines, host));
         self.shared.audit_log.request(AuditedRequest {

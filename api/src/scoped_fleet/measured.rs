@@ -21,7 +21,7 @@ impl ScopedFleet {
     ///
     /// # Errors
     /// When going through them panicked.
-    pub async fn known_hosts(&self) -> Result<Arc<KnownHosts>, Refusal> {
+    pub(crate) async fn known_hosts(&self) -> Result<Arc<KnownHosts>, Refusal> {
         let history = self.history();
         let known = self.over_fleet(move |view, groups| {
             let heard = history.map(|history| history.hosts_heard()).unwrap_or_default();
@@ -35,7 +35,7 @@ impl ScopedFleet {
     ///
     /// # Errors
     /// When there is no history here, or it cannot answer in time.
-    pub async fn ask_prometheus(
+    pub(crate) async fn ask_prometheus(
         &self,
         text: String,
         steps: Steps,
@@ -56,7 +56,7 @@ impl ScopedFleet {
     ///
     /// # Errors
     /// When there is no history here, or it cannot answer in time.
-    pub async fn label_sets(
+    pub(crate) async fn label_sets(
         &self,
         selectors: Vec<String>,
         within_ms: (i64, i64),

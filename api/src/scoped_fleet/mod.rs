@@ -19,19 +19,19 @@ mod groups;
 mod joining;
 mod live;
 mod measured;
-pub mod process;
+pub(crate) mod process;
 mod settings;
 mod silences;
-pub mod travel;
+pub(crate) mod travel;
 
-pub use alert_routes::Routes;
-pub use alert_rules::{NewRule, bad_rule, no_such_rule};
-pub use alerts::AlertFilter;
-pub use channels::ChannelEntry;
-pub use commands::MAX_TARGETS;
-pub use joining::{Joining, NewToken};
-pub use live::Look;
-pub use silences::NewSilence;
+pub(crate) use alert_routes::Routes;
+pub(crate) use alert_rules::{NewRule, bad_rule, no_such_rule};
+pub(crate) use alerts::AlertFilter;
+pub(crate) use channels::ChannelEntry;
+pub(crate) use commands::MAX_TARGETS;
+pub(crate) use joining::{Joining, NewToken};
+pub(crate) use live::Look;
+pub(crate) use silences::NewSilence;
 
 use std::{sync::Arc, time::Duration};
 
@@ -63,7 +63,7 @@ use crate::{
 
 /// Snapshots that the history has not.
 #[derive(Debug, Clone, Default)]
-pub struct Newer {
+pub(crate) struct Newer {
     /// The snapshots, in the order of capture.
     pub snapshots: Vec<Snapshot>,
     /// Since when the broker is away, where others may be missing for that.
@@ -72,7 +72,7 @@ pub struct Newer {
 
 /// A person's view of the fleet. Handlers take it as an argument; a clone has the same view.
 #[derive(Clone)]
-pub struct ScopedFleet {
+pub(crate) struct ScopedFleet {
     shared: AppState,
     person: Person,
     /// The scope, and the version of the tags that it was made from.
@@ -85,7 +85,7 @@ impl ScopedFleet {
     ///
     /// # Errors
     /// When that panicked.
-    pub async fn of(shared: AppState, person: Person) -> Result<Self, Refusal> {
+    pub(crate) async fn of(shared: AppState, person: Person) -> Result<Self, Refusal> {
         if shared.groups.known_scope_of(&person.grants).is_some() {
             return Ok(Self::new(shared, person));
         }
@@ -98,7 +98,7 @@ impl ScopedFleet {
     ///
     /// # Errors
     /// When working out which hosts these are panicked.
-    pub async fn for_metrics(shared: AppState, person: Person) -> Result<Self, Refusal> {
+    pub(crate) async fn for_metrics(shared: AppState, person: Person) -> Result<Self, Refusal> {
         let grants = person.grants.iter().map(Grant::for_metrics).collect();
         Self::of(shared, Person { grants, ..person }).await
     }
@@ -108,7 +108,7 @@ impl ScopedFleet {
     ///
     /// # Errors
     /// When it panicked.
-    pub async fn metrics<T: Send + 'static>(
+    pub(crate) async fn metrics<T: Send + 'static>(
         &self,
         group: Option<String>,
         work: impl FnOnce(Vec<MeasuredHost>) -> T + Send + 'static,
@@ -129,7 +129,7 @@ impl ScopedFleet {
     }
 
     /// The hosts and command lines that are seen now: tags may change while a page is open.
-    pub fn scope(&self) -> Arc<Scope> {
+    pub(crate) fn scope(&self) -> Arc<Scope> {
         let version = self.shared.groups.version();
         let mut known = self.scope.lock();
         if known.0 != version {
@@ -139,7 +139,7 @@ impl ScopedFleet {
     }
 
     /// The fleet page with this query.
-    pub fn fleet_page(&self, query: &FleetQuery) -> FleetPage {
+    pub(crate) fn fleet_page(&self, query: &FleetQuery) -> FleetPage {
         let AppState { fleet, groups, fleet_views, .. } = &self.shared;
         fleet_views.page(fleet, groups, (&self.scope(), &self.person.grants), query)
     }
@@ -148,7 +148,7 @@ impl ScopedFleet {
     ///
     /// # Errors
     /// When it panicked.
-    pub async fn over_fleet<T: Send + 'static>(
+    pub(crate) async fn over_fleet<T: Send + 'static>(
         &self,
         work: impl FnOnce(&FleetView, &TaggedHosts) -> T + Send + 'static,
     ) -> Result<T, Refusal> {
@@ -158,38 +158,38 @@ impl ScopedFleet {
     }
 
     /// Whether this may be done on a host.
-    pub fn permission_of(&self, action: Permission, host: &HostName) -> bool {
+    pub(crate) fn permission_of(&self, action: Permission, host: &HostName) -> bool {
         permission_of(&self.person, action, Some(&self.groups(host))) == Decision::Allowed
     }
 
     /// The groups of a host.
-    pub fn groups(&self, host: &HostName) -> HostGroups {
+    pub(crate) fn groups(&self, host: &HostName) -> HostGroups {
         self.shared.groups.of(host)
     }
 
     /// Until when what hosts said is known, in µs since 1970 UTC.
-    pub fn heard_until_us(&self) -> i64 {
+    pub(crate) fn heard_until_us(&self) -> i64 {
         self.shared.fleet.heard_until_us()
     }
 
     /// One host now.
-    pub fn moment(&self, host: &HostName) -> Option<Moment> {
+    pub(crate) fn moment(&self, host: &HostName) -> Option<Moment> {
         self.shared.fleet.moment(&self.scope(), host)
     }
 
     /// One host now, and whether its command lines are seen in it.
-    pub fn moment_as_seen(&self, host: &HostName) -> Option<(Moment, bool)> {
+    pub(crate) fn moment_as_seen(&self, host: &HostName) -> Option<(Moment, bool)> {
         let scope = self.scope();
         Some((self.shared.fleet.moment(&scope, host)?, scope.sees_command_lines(host)))
     }
 
     /// One host's summary.
-    pub fn summary(&self, host: &HostName) -> Option<Arc<Summary>> {
+    pub(crate) fn summary(&self, host: &HostName) -> Option<Arc<Summary>> {
         self.shared.fleet.summary(host).filter(|_| self.scope().sees(host))
     }
 
     /// When the last snapshot of a host came that sends nothing now; absent for others.
-    pub fn silent_since(&self, host: &HostName) -> Option<i64> {
+    pub(crate) fn silent_since(&self, host: &HostName) -> Option<i64> {
         let summary = self.summary(host).filter(|summary| summary.state != HostState::Up)?;
         Some(summary.last_seen_us)
     }
@@ -198,7 +198,7 @@ impl ScopedFleet {
     ///
     /// # Errors
     /// When there is no such host.
-    pub fn expect_known(&self, host: Option<&HostName>) -> Result<(), Refusal> {
+    pub(crate) fn expect_known(&self, host: Option<&HostName>) -> Result<(), Refusal> {
         let Some(host) = host else { return Ok(()) };
         let is_in_the_past = || {
             self.scope().sees(host) && self.history().is_some_and(|history| history.last_us(host).is_some())
@@ -213,7 +213,7 @@ impl ScopedFleet {
     ///
     /// # Errors
     /// When there is no such host.
-    pub fn watch_host(&self, host: &HostName) -> Result<watch::Receiver<()>, Refusal> {
+    pub(crate) fn watch_host(&self, host: &HostName) -> Result<watch::Receiver<()>, Refusal> {
         let watched = self.shared.fleet.watch_host(host).filter(|_| self.scope().sees(host));
         watched.ok_or_else(|| Refusal::no_such_host(host.as_str()))
     }
@@ -222,7 +222,7 @@ impl ScopedFleet {
     ///
     /// # Errors
     /// When too many search.
-    pub async fn search(
+    pub(crate) async fn search(
         &self,
         filter: Filter,
         order: FoundOrder,
@@ -237,7 +237,7 @@ impl ScopedFleet {
 
     /// The hosts in whose name or groups all of these words occur, in small letters; the first `most` by name, and how many
     /// there are.
-    pub fn hosts_with(&self, words: &[String], most: usize) -> (Vec<Arc<Summary>>, usize) {
+    pub(crate) fn hosts_with(&self, words: &[String], most: usize) -> (Vec<Arc<Summary>>, usize) {
         let (scope, groups) = (self.scope(), self.shared.groups.now());
         let has = |host: &Arc<Summary>| {
             let names = [host.host.as_str(), host.os_host_name.as_str()];
@@ -255,7 +255,7 @@ impl ScopedFleet {
     ///
     /// # Errors
     /// When it panicked.
-    pub async fn suggest(&self, wanted: Wanted) -> Result<Suggested, Refusal> {
+    pub(crate) async fn suggest(&self, wanted: Wanted) -> Result<Suggested, Refusal> {
         let (fleet, groups, scope) = (Arc::clone(&self.shared.fleet), self.shared.groups.now(), self.scope());
         let suggesting = move || fleet.suggest(&scope, &wanted, |host| groups.of(host));
         let suggested = self.shared.fleet_views.aside(suggesting).await;
@@ -267,7 +267,7 @@ impl ScopedFleet {
     ///
     /// # Errors
     /// When too many filter, or it takes too long.
-    pub async fn filter<T: Send + 'static>(
+    pub(crate) async fn filter<T: Send + 'static>(
         &self,
         filter: Option<&Filter>,
         work: impl FnOnce(&Deadline) -> Result<T, Stopped> + Send + 'static,
@@ -285,7 +285,11 @@ impl ScopedFleet {
     ///
     /// # Errors
     /// When the broker is away or does not answer soon.
-    pub async fn recent(&self, host: &HostName, at_us: i64) -> Result<Vec<Snapshot>, recent::RecentError> {
+    pub(crate) async fn recent(
+        &self,
+        host: &HostName,
+        at_us: i64,
+    ) -> Result<Vec<Snapshot>, recent::RecentError> {
         let (Some(stream), Some(summary)) = (self.stream(), self.summary(host)) else {
             return Ok(Vec::new());
         };
@@ -298,7 +302,7 @@ impl ScopedFleet {
 
     /// The snapshots of a host within `span` that may be in no segment yet, without their processes, in the order of
     /// capture. Where the broker is away they are missing, because older ones can still be shown.
-    pub async fn newer(&self, host: &HostName, span: Span) -> Newer {
+    pub(crate) async fn newer(&self, host: &HostName, span: Span) -> Newer {
         self.newer_with(host, span, false).await
     }
 
@@ -328,12 +332,12 @@ impl ScopedFleet {
     }
 
     /// Since when the broker is away; `None` while it is there, or there is none.
-    pub fn broker_away(&self) -> Option<AwaySince> {
+    pub(crate) fn broker_away(&self) -> Option<AwaySince> {
         self.shared.broker_away()
     }
 
     /// The history; absent while the folder cannot be read.
-    pub fn history(&self) -> Option<History> {
+    pub(crate) fn history(&self) -> Option<History> {
         self.shared.past.history(self.scope())
     }
 
@@ -341,7 +345,7 @@ impl ScopedFleet {
     ///
     /// # Errors
     /// When there is no history here, or it cannot answer in time.
-    pub async fn ask<T: Send + 'static>(
+    pub(crate) async fn ask<T: Send + 'static>(
         &self,
         question: impl FnOnce(&History) -> Result<T, HistoryError> + Send + 'static,
     ) -> Result<T, Refusal> {
@@ -352,7 +356,7 @@ impl ScopedFleet {
     ///
     /// # Errors
     /// When there is no history here, or it cannot answer in time.
-    pub async fn ask_for<T: Send + 'static>(
+    pub(crate) async fn ask_for<T: Send + 'static>(
         &self,
         asked_for: impl Into<AskedFor>,
         question: impl FnOnce(&History) -> Result<T, HistoryError> + Send + 'static,
@@ -361,7 +365,7 @@ impl ScopedFleet {
     }
 
     /// The segments that cannot be read, so that what they hold is missing in every answer; known after the question.
-    pub fn set_aside(&self) -> Vec<MissingSegment> {
+    pub(crate) fn set_aside(&self) -> Vec<MissingSegment> {
         self.history().map(|history| history.missing_segments()).unwrap_or_default()
     }
 
@@ -369,7 +373,7 @@ impl ScopedFleet {
     ///
     /// # Errors
     /// When there is no answer.
-    pub async fn ask_sql(
+    pub(crate) async fn ask_sql(
         &self,
         sql: String,
         about: Option<(Span, Vec<HostName>)>,
@@ -392,14 +396,14 @@ impl ScopedFleet {
     }
 
     /// The questions in SQL that are answered or wait: one's own, and for who administers everything all of them.
-    pub fn sql_questions(&self) -> Vec<Question> {
+    pub(crate) fn sql_questions(&self) -> Vec<Question> {
         let mut questions = self.shared.console.questions();
         questions.retain(|question| self.may_cancel(question));
         questions
     }
 
     /// Cancels the question in SQL of this number, if it may be seen; without a number, all of one's own.
-    pub fn cancel_sql(&self, number: Option<u64>) {
+    pub(crate) fn cancel_sql(&self, number: Option<u64>) {
         let cancelled = self.shared.console.cancel(|question| match number {
             Some(number) => question.number == number && self.may_cancel(question),
             None => question.who == self.person.name,
@@ -421,12 +425,12 @@ impl ScopedFleet {
     ///
     /// # Errors
     /// When one has a whole share of them, or there is none.
-    pub fn live_page(&self) -> Result<Share, Refusal> {
+    pub(crate) fn live_page(&self) -> Result<Share, Refusal> {
         Ok(self.shared.live_pages.take_now(&self.person.name)?)
     }
 
     /// Ends when the server does.
-    pub fn shutdown(&self) -> &CancellationToken {
+    pub(crate) fn shutdown(&self) -> &CancellationToken {
         &self.shared.shutdown
     }
 }

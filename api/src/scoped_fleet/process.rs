@@ -15,7 +15,7 @@ use crate::{live::Moment, refusal::Refusal, view::subject::Subject};
 ///
 /// # Errors
 /// When the process is unknown, or the history cannot be read.
-pub async fn find(
+pub(crate) async fn find(
     scoped: &ScopedFleet,
     host: &HostName,
     pid: u32,

@@ -24,7 +24,7 @@ impl ScopedFleet {
     ///
     /// # Errors
     /// When the host is unknown, or the broker has not said yet.
-    pub fn settings(&self, host: &HostName) -> Result<SettingsOfHost, Refusal> {
+    pub(crate) fn settings(&self, host: &HostName) -> Result<SettingsOfHost, Refusal> {
         let known = self.shared.control.of(host, &self.groups(host)).ok_or_else(not_known)?;
         match self.summary(host).is_some() || known.applied.is_some() {
             true => Ok(known),
@@ -36,7 +36,7 @@ impl ScopedFleet {
     ///
     /// # Errors
     /// When one may not ask them, or the broker has not said yet.
-    pub fn settings_of_group(&self, group: &str) -> Result<AskedOfAgent, Refusal> {
+    pub(crate) fn settings_of_group(&self, group: &str) -> Result<AskedOfAgent, Refusal> {
         if !self.may_ask_group(group) {
             let hint = "an administrator decides who may, on the page of users";
             let error = format!("you may not change how the hosts of {group} are sampled");
@@ -46,7 +46,7 @@ impl ScopedFleet {
     }
 
     /// Whether one may change how all hosts of a group are sampled.
-    pub fn may_ask_group(&self, group: &str) -> bool {
+    pub(crate) fn may_ask_group(&self, group: &str) -> bool {
         let tags = HostGroups::from([group.to_owned()]);
         permission_of(&self.person, Permission::ControlHosts, Some(&tags)) == Decision::Allowed
     }
@@ -56,7 +56,7 @@ impl ScopedFleet {
     ///
     /// # Errors
     /// When the host takes no settings or has pinned one of these, or the broker refuses the change.
-    pub async fn ask_settings(
+    pub(crate) async fn ask_settings(
         &self,
         target: &Target,
         changes: &[(Setting, serde_json::Value)],

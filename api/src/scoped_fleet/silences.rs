@@ -24,7 +24,7 @@ const NAMED: usize = 5;
 
 /// A silence that is to be made.
 #[derive(Debug, Clone, PartialEq)]
-pub struct NewSilence {
+pub(crate) struct NewSilence {
     /// What it is about.
     pub matcher: Matcher,
     /// When it holds.
@@ -38,7 +38,7 @@ impl ScopedFleet {
     ///
     /// # Errors
     /// When the broker does not answer.
-    pub async fn silences(&self) -> Result<Vec<SilenceEntry>, Refusal> {
+    pub(crate) async fn silences(&self) -> Result<Vec<SilenceEntry>, Refusal> {
         if self.shared.broker.is_none() {
             return Ok(Vec::new());
         }
@@ -89,7 +89,7 @@ impl ScopedFleet {
     ///
     /// # Errors
     /// When the person operates no host, a field is wrong, there are too many, or the broker refuses.
-    pub async fn add_silence(&self, new: NewSilence) -> Result<SilenceEntry, Refusal> {
+    pub(crate) async fn add_silence(&self, new: NewSilence) -> Result<SilenceEntry, Refusal> {
         let Some(groups) = self.groups_of_new_rule(None) else { return Err(may_not()) };
         let within = (!groups.is_empty()).then_some(groups);
         let NewSilence { matcher, when, why } = new;
@@ -111,7 +111,7 @@ impl ScopedFleet {
     ///
     /// # Errors
     /// When there is none that the person may see, when it is for hosts that they do not operate, or when the broker refuses.
-    pub async fn end_silence(&self, id: &str) -> Result<(), Refusal> {
+    pub(crate) async fn end_silence(&self, id: &str) -> Result<(), Refusal> {
         let records = self.records()?;
         let mut all = self.ask_broker("read the silences", records.silences()).await?;
         let entry = all.remove(id).filter(|entry| self.as_shown(entry.value.clone()).is_some());

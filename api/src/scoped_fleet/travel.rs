@@ -21,11 +21,11 @@ use crate::{
 
 /// By then a snapshot is in the history: a large fleet is sealed every minute and a half, and a machine that is behind may take
 /// as long again and some seconds.
-pub const SEALED_WITHIN_US: i64 = 240_000_000;
+pub(crate) const SEALED_WITHIN_US: i64 = 240_000_000;
 
 /// One host at a past moment, and where to go from there.
 #[derive(Debug, Clone)]
-pub struct PastMoment {
+pub(crate) struct PastMoment {
     /// The last snapshot at or before the moment.
     pub moment: Moment,
     /// When the snapshot before it was captured.
@@ -40,7 +40,7 @@ pub struct PastMoment {
 
 /// A host at a past moment.
 #[derive(Debug, Clone)]
-pub enum PastLookup {
+pub(crate) enum PastLookup {
     /// How it was.
     PastMoment(Box<PastMoment>),
     /// Why there is no snapshot.
@@ -51,7 +51,7 @@ pub enum PastLookup {
 ///
 /// # Errors
 /// When the history cannot be read.
-pub async fn to(scoped: &ScopedFleet, host: &HostName, at_us: i64) -> Result<PastLookup, Refusal> {
+pub(crate) async fn to(scoped: &ScopedFleet, host: &HostName, at_us: i64) -> Result<PastLookup, Refusal> {
     let sealed = sealed(scoped, host, at_us).await?;
     // Only behind the end of the history can there be more in the stream.
     let at_the_end = match &sealed {

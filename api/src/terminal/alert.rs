@@ -43,7 +43,7 @@ const EPISODES: [Field; 4] = [
 
 /// The subcommands.
 #[derive(Debug, Subcommand)]
-pub enum AlertCommand {
+pub(crate) enum AlertCommand {
     /// List the open alerts, or the rules
     List {
         /// The rules instead of the alerts
@@ -104,7 +104,7 @@ pub enum AlertCommand {
 
 /// A rule to save.
 #[derive(Debug, Args)]
-pub struct AddArgs {
+pub(crate) struct AddArgs {
     /// Its id, as in disk-full
     id: String,
     /// The rule, as in `cpu > 90% for 10m over program`
@@ -134,7 +134,7 @@ pub struct AddArgs {
 ///
 /// # Errors
 /// When the server cannot be reached or refuses.
-pub fn alert(config: &Config, command: &AlertCommand) -> anyhow::Result<()> {
+pub(crate) fn alert(config: &Config, command: &AlertCommand) -> anyhow::Result<()> {
     match command {
         AlertCommand::List { rules: false, asked } => asked.show(config, &Url::alerts().api(), &[], open),
         AlertCommand::List { rules: true, asked } => {

@@ -37,7 +37,7 @@ const MAX_RECORD_BYTES: u64 = 64 << 10;
 
 /// The subcommands.
 #[derive(Debug, Subcommand)]
-pub enum ChannelCommand {
+pub(crate) enum ChannelCommand {
     /// List the channels, without their secrets
     List {
         /// The server to ask

@@ -26,7 +26,7 @@ const SILENCES: [Field; 7] = [
 
 /// The subcommands about silences.
 #[derive(Debug, Subcommand)]
-pub enum SilenceCommand {
+pub(crate) enum SilenceCommand {
     /// List the silences and maintenance windows
     List {
         /// The server to ask
@@ -47,7 +47,7 @@ pub enum SilenceCommand {
 
 /// A silence to add. In names, * stands for any characters.
 #[derive(Debug, Args)]
-pub struct AddArgs {
+pub(crate) struct AddArgs {
     /// Why
     #[arg(long)]
     why: String,
@@ -82,7 +82,7 @@ pub struct AddArgs {
 
 /// The subcommands about routes.
 #[derive(Debug, Subcommand)]
-pub enum RouteCommand {
+pub(crate) enum RouteCommand {
     /// Print the routes as JSON, in the order in which they are asked
     List {
         /// The server to ask

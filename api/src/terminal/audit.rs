@@ -16,7 +16,7 @@ const TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The subcommands.
 #[derive(Debug, Subcommand)]
-pub enum AuditCommand {
+pub(crate) enum AuditCommand {
     /// Follow the chain of hashes through everything that is kept; name the first entry that was changed or is missing
     Verify {
         /// A hash that an earlier check has shown: say whether that entry is still in the chain
@@ -40,7 +40,7 @@ fn hash(text: &str) -> Result<String, String> {
 ///
 /// # Errors
 /// When the chain is broken, or cannot be read.
-pub fn audit(config: &Config, command: &AuditCommand) -> anyhow::Result<()> {
+pub(crate) fn audit(config: &Config, command: &AuditCommand) -> anyhow::Result<()> {
     let AuditCommand::Verify { expect } = command;
     let history = &config.history.history;
     anyhow::ensure!(

@@ -14,7 +14,7 @@ use crate::{
 ///
 /// # Errors
 /// When something cannot be read or written.
-pub fn backup(config: &Config, folder: &Path) -> anyhow::Result<()> {
+pub(crate) fn backup(config: &Config, folder: &Path) -> anyhow::Result<()> {
     let state = state(config)?;
     let taken = backup::take(&config.data, config.settings_file.as_deref(), state.as_deref(), folder)?;
     fleetps_nats::outln!(
@@ -64,7 +64,7 @@ fn saved(config: &Config, why: &anyhow::Error) -> anyhow::Result<Option<backup::
 ///
 /// # Errors
 /// When the backup is damaged, or the data folder is not empty or cannot be written.
-pub fn restore(config: &Config, folder: &Path, only_check: bool) -> anyhow::Result<()> {
+pub(crate) fn restore(config: &Config, folder: &Path, only_check: bool) -> anyhow::Result<()> {
     if only_check {
         return check(folder);
     }

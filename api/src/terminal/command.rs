@@ -40,7 +40,7 @@ const WAIT: &str = "30s";
 
 /// The subcommands.
 #[derive(Debug, Subcommand)]
-pub enum CommandCommand {
+pub(crate) enum CommandCommand {
     /// Start a unit
     Start(UnitArgs),
     /// Stop a unit
@@ -70,7 +70,7 @@ pub enum CommandCommand {
 
 /// A command to a unit.
 #[derive(Debug, Args)]
-pub struct UnitArgs {
+pub(crate) struct UnitArgs {
     /// The host, or several with commas between
     #[arg(id = "of_hosts", value_name = "HOST", value_delimiter = ',', required = true)]
     hosts: Vec<String>,
@@ -88,7 +88,7 @@ pub struct UnitArgs {
 
 /// A unit to look at.
 #[derive(Debug, Args)]
-pub struct StatusArgs {
+pub(crate) struct StatusArgs {
     /// The host, or several with commas between
     #[arg(id = "of_hosts", value_name = "HOST", value_delimiter = ',', required = true)]
     hosts: Vec<String>,
@@ -101,7 +101,7 @@ pub struct StatusArgs {
 
 /// A signal to a process.
 #[derive(Debug, Args)]
-pub struct SignalArgs {
+pub(crate) struct SignalArgs {
     /// The signal, as in TERM
     signal: String,
     /// The host
@@ -129,7 +129,7 @@ struct Common {
 
 /// Which command.
 #[derive(Debug, Args)]
-pub struct IdArgs {
+pub(crate) struct IdArgs {
     /// Its id
     id: String,
     /// The server to ask
@@ -141,7 +141,7 @@ pub struct IdArgs {
 ///
 /// # Errors
 /// When the server cannot be reached or refuses, or a host does not do what it is told.
-pub fn command(config: &Config, command: &CommandCommand) -> anyhow::Result<()> {
+pub(crate) fn command(config: &Config, command: &CommandCommand) -> anyhow::Result<()> {
     match command {
         CommandCommand::Start(args) => unit(config, "start", args),
         CommandCommand::Stop(args) => unit(config, "stop", args),

@@ -18,7 +18,7 @@ const MAX_NAMED: usize = 20;
 
 /// What is to be done with the key.
 #[derive(Debug, Subcommand)]
-pub enum ControlKeyCommand {
+pub(crate) enum ControlKeyCommand {
     /// Print its public half, and which hosts do not trust it yet
     Show,
     /// Make a new key in its place, which hosts trust in the word of the old one; then restart the servers that have it
@@ -29,7 +29,7 @@ pub enum ControlKeyCommand {
 ///
 /// # Errors
 /// When the key or the broker cannot be reached, or the new key cannot be written.
-pub fn control_key(config: &Config, asked: &ControlKeyCommand) -> anyhow::Result<()> {
+pub(crate) fn control_key(config: &Config, asked: &ControlKeyCommand) -> anyhow::Result<()> {
     let file = config.control_key_file();
     let text = tokio::runtime::Runtime::new()?.block_on(async {
         let broker = config.broker()?;

@@ -17,7 +17,7 @@ use crate::{auth::By, config::Config};
 
 /// The limits of the token.
 #[derive(Debug, Args)]
-pub struct EnrolTokenArgs {
+pub(crate) struct EnrolTokenArgs {
     /// How long it can be used
     #[arg(long, value_name = "TIME", default_value = "1h", value_parser = units::parse_duration)]
     ttl: Duration,
@@ -33,7 +33,7 @@ pub struct EnrolTokenArgs {
 ///
 /// # Errors
 /// When the broker cannot be reached.
-pub fn enrol_token(config: &Config, args: EnrolTokenArgs) -> anyhow::Result<()> {
+pub(crate) fn enrol_token(config: &Config, args: EnrolTokenArgs) -> anyhow::Result<()> {
     tokio::runtime::Runtime::new()?.block_on(make(config, args))
 }
 

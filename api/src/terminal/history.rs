@@ -17,7 +17,7 @@ use crate::{
 
 /// The subcommands.
 #[derive(Debug, Subcommand)]
-pub enum HistoryCommand {
+pub(crate) enum HistoryCommand {
     /// List the files that are missing from answers, and why; while everything runs. Fails where there are any
     Check {
         /// Read every value of every file, which DuckDB compares with its checksums
@@ -42,7 +42,7 @@ pub enum HistoryCommand {
 ///
 /// # Errors
 /// When the folder cannot be listed, and where a file cannot be read.
-pub fn history(config: &Config, command: &HistoryCommand) -> anyhow::Result<()> {
+pub(crate) fn history(config: &Config, command: &HistoryCommand) -> anyhow::Result<()> {
     let folder = &config.history.history;
     match command {
         HistoryCommand::Check { verify, restore } => check(folder, *verify, *restore),

@@ -29,7 +29,7 @@ const fn heading(name: &str) -> Heading<'_> {
 
 /// The subcommands.
 #[derive(Debug, Subcommand)]
-pub enum HostCommand {
+pub(crate) enum HostCommand {
     /// List every host that is known to the broker, and whether it may publish
     List,
     /// Admit a host that waits; compare the key in the list with the one that the host's `join` printed
@@ -69,7 +69,7 @@ pub enum HostCommand {
 ///
 /// # Errors
 /// When the broker cannot be reached, or it is not possible.
-pub fn host(config: &Config, command: HostCommand) -> anyhow::Result<()> {
+pub(crate) fn host(config: &Config, command: HostCommand) -> anyhow::Result<()> {
     tokio::runtime::Runtime::new()?.block_on(async {
         let client = config.broker()?.connect("fleetps host").await?;
         let hosts = hosts::open(&client).await?;

@@ -25,7 +25,7 @@ const FIELDS: [Field; 11] = [
 ///
 /// # Errors
 /// When the server cannot be reached.
-pub fn hosts(asked: &ServerArgs, config: &Config) -> anyhow::Result<()> {
+pub(crate) fn hosts(asked: &ServerArgs, config: &Config) -> anyhow::Result<()> {
     asked.show(config, &Url::hosts(), &[], |answer| {
         let cells =
             rows(answer, "hosts").iter().map(|host| FIELDS.map(|field| field.cell(host, now_us())).to_vec());

@@ -31,7 +31,7 @@ const MAX_KEY_BYTES: u64 = 4096;
 
 /// The subcommands.
 #[derive(Debug, Subcommand)]
-pub enum LegacyCommand {
+pub(crate) enum LegacyCommand {
     /// Let new hosts of an older system in for a while; hosts that are known need nothing
     Allow(AllowArgs),
     /// Let no further new hosts of an older system in
@@ -48,7 +48,7 @@ pub enum LegacyCommand {
 
 /// What is imported.
 #[derive(Debug, Args)]
-pub struct ImportArgs {
+pub(crate) struct ImportArgs {
     /// The database, as in db.sqlite3
     file: PathBuf,
     /// A group for hosts that are new, as in web or env=prod; may be given again
@@ -58,7 +58,7 @@ pub struct ImportArgs {
 
 /// What is let in.
 #[derive(Debug, Args)]
-pub struct AllowArgs {
+pub(crate) struct AllowArgs {
     /// The older system: 000, 001, 002 or 003
     system: System,
     /// How many new hosts are let in
@@ -83,7 +83,7 @@ pub struct AllowArgs {
 ///
 /// # Errors
 /// When the broker cannot be reached, or it is not possible.
-pub fn legacy(config: &Config, command: LegacyCommand) -> anyhow::Result<()> {
+pub(crate) fn legacy(config: &Config, command: LegacyCommand) -> anyhow::Result<()> {
     tokio::runtime::Runtime::new()?.block_on(async {
         let client = config.broker()?.connect("fleetps legacy").await?;
         let windows: Bucket<Window> = Bucket::open(&client, WINDOWS).await?;

@@ -38,7 +38,7 @@ fn fields() -> impl Iterator<Item = Field> {
 const USUAL: &str = "pid,user_name,state,cpu_percent,resident_bytes,cpu_time_ms,started_at";
 /// Which processes, and how they are shown.
 #[derive(Debug, Args)]
-pub struct PsArgs {
+pub(crate) struct PsArgs {
     /// The host, as `fleetps hosts` names it
     // Another name than the flag --host has, which goes before every command.
     #[arg(id = "of_host", value_name = "HOST")]
@@ -68,7 +68,7 @@ pub struct PsArgs {
 ///
 /// # Errors
 /// When a column is unknown, or the server cannot be reached or refuses.
-pub fn ps(args: &PsArgs, config: &Config) -> anyhow::Result<()> {
+pub(crate) fn ps(args: &PsArgs, config: &Config) -> anyhow::Result<()> {
     let fields = args.columns.iter().map(|name| field(name.trim())).collect::<anyhow::Result<Vec<_>>>()?;
     let path = Url::host_processes(&args.host);
     args.asked.show(config, &path, &parameters(args, &fields), |answer| {

@@ -31,7 +31,7 @@ const MAX_ANSWER_BYTES: u64 = 128 << 20;
 
 /// Which server is asked, and how its answer is written.
 #[derive(Debug, Args)]
-pub struct ServerArgs {
+pub(crate) struct ServerArgs {
     /// The web server of a running `fleetps` [default: the one that runs in the data folder of this machine]
     #[arg(long, env = "FLEETPS_SERVER", value_name = "URL")]
     server: Option<String>,

@@ -26,7 +26,7 @@ use crate::{
 
 /// How answers are written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum Format {
+pub(crate) enum Format {
     /// Columns, for people.
     Table,
     /// Comma-separated values, for spreadsheets.
@@ -39,7 +39,12 @@ pub enum Format {
 ///
 /// # Errors
 /// When the question has no answer, or it cannot be written.
-pub fn sql(history: PathBuf, question: &str, span: Option<Span>, format: Format) -> anyhow::Result<()> {
+pub(crate) fn sql(
+    history: PathBuf,
+    question: &str,
+    span: Option<Span>,
+    format: Format,
+) -> anyhow::Result<()> {
     anyhow::ensure!(
         history.is_dir(),
         "there is no history at {}; name the data folder of the ingestor with --data DIR",

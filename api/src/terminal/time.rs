@@ -10,7 +10,7 @@ use crate::{live::now_us, query::parameter::Value, view::when::TimeParam};
 ///
 /// # Errors
 /// What it can be.
-pub fn exact(typed: &str) -> Result<String, String> {
+pub(super) fn exact(typed: &str) -> Result<String, String> {
     let now = Timestamp::from_microsecond(now_us()).unwrap_or_default().to_zoned(TimeZone::system());
     let time = TimeParam::typed(typed, &now).map_err(|expected| format!("expected {expected}"))?;
     Ok(time.written())
@@ -18,7 +18,7 @@ pub fn exact(typed: &str) -> Result<String, String> {
 
 /// The part of the history that a command is about.
 #[derive(Debug, Clone, Args)]
-pub struct SpanArgs {
+pub(crate) struct SpanArgs {
     /// Only files of a time: from when, in this machine's zone, or how long ago as in -7d; without it as far back as fits
     #[arg(long, value_name = "TIME", value_parser = exact, allow_hyphen_values = true)]
     from: Option<String>,
@@ -32,7 +32,7 @@ impl SpanArgs {
     ///
     /// # Errors
     /// When it ends before it begins.
-    pub fn span(&self) -> anyhow::Result<Option<Span>> {
+    pub(crate) fn span(&self) -> anyhow::Result<Option<Span>> {
         let Some(from) = &self.from else { return Ok(None) };
         let now_us = now_us();
         let moment = |time: &str| TimeParam::exact(time).map_or(now_us, |time| time.resolve(now_us));

@@ -12,7 +12,7 @@ use crate::{
 
 /// The subcommands.
 #[derive(Debug, Subcommand)]
-pub enum TlsCommand {
+pub(crate) enum TlsCommand {
     /// Make a certificate for this machine in the data folder, and the authority that signs it when there is none; run
     /// again, it renews the certificate, which is taken without a restart
     Init {
@@ -32,7 +32,7 @@ pub enum TlsCommand {
 ///
 /// # Errors
 /// When a name is none, or the data folder cannot be written.
-pub fn tls(config: &Config, command: &TlsCommand) -> anyhow::Result<()> {
+pub(crate) fn tls(config: &Config, command: &TlsCommand) -> anyhow::Result<()> {
     let name = match command {
         TlsCommand::Init { name } => name,
         TlsCommand::Client { host } => return client(config, host),

@@ -26,7 +26,7 @@ const KEY: Field = Field::new("key", "NAME", Form::Text);
 
 /// Which top.
 #[derive(Debug, Args)]
-pub struct TopArgs {
+pub(crate) struct TopArgs {
     /// Only this host, as `fleetps hosts` names it
     // Another name than the flag --host has, which goes before every command.
     #[arg(id = "of_host", value_name = "HOST")]
@@ -56,7 +56,7 @@ pub struct TopArgs {
 ///
 /// # Errors
 /// When the server cannot be reached or refuses.
-pub fn top(args: &TopArgs, config: &Config) -> anyhow::Result<()> {
+pub(crate) fn top(args: &TopArgs, config: &Config) -> anyhow::Result<()> {
     let mut parameters = vec![
         ("by", args.by.clone()),
         ("group", args.group.clone()),

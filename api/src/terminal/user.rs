@@ -20,7 +20,7 @@ const fn heading(name: &str) -> Heading<'_> {
 
 /// The subcommands.
 #[derive(Debug, Subcommand)]
-pub enum UserCommand {
+pub(crate) enum UserCommand {
     /// Add a user, and print the link by which the user chooses a password
     Add {
         /// Lower-case letters, digits and .-_
@@ -66,7 +66,7 @@ pub enum UserCommand {
 ///
 /// # Errors
 /// When the broker cannot be reached, or it is not possible.
-pub fn user(config: &Config, command: UserCommand) -> anyhow::Result<()> {
+pub(crate) fn user(config: &Config, command: UserCommand) -> anyhow::Result<()> {
     tokio::runtime::Runtime::new()?.block_on(make(config, command))
 }
 

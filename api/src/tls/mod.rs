@@ -10,6 +10,8 @@ mod listener;
 mod settings;
 
 pub use authority::{make, make_client};
-pub use certificate::{CertificateEnd, Certificates, TlsFiles};
-pub use listener::{Peer, TlsListener};
+pub(crate) use certificate::CertificateEnd;
+pub use certificate::{Certificates, TlsFiles};
+pub(crate) use listener::Peer;
+pub use listener::TlsListener;
 pub use settings::TlsSettings;

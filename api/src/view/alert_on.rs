@@ -28,7 +28,7 @@ const NO_ID_WORDS: [&str; 13] = [
 /// The query of the form for a new rule: what it begins with.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
-pub struct NewRuleQuery {
+pub(crate) struct NewRuleQuery {
     /// The sentence.
     #[serde(with = "parameter", skip_serializing_if = "is_default")]
     pub sentence: String,
@@ -39,7 +39,7 @@ pub struct NewRuleQuery {
 
 /// A rule that a page proposes.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Proposal {
+pub(crate) struct Proposal {
     /// The sentence.
     pub sentence: String,
     /// The host that the page is about, where the sentence does not name it: the rule is for its groups then.
@@ -59,13 +59,13 @@ impl Proposal {
 }
 
 /// A search: there is a process that it finds.
-pub fn search(q: &FilterText) -> Option<Proposal> {
+pub(crate) fn search(q: &FilterText) -> Option<Proposal> {
     let is_filter = q.filter.as_ref().is_ok_and(|filter| !filter.is_empty());
     is_filter.then(|| Proposal::of(format!("count > 0 for 5m where {}", q.text)))?
 }
 
 /// The processes of a host: what they are sorted by, over what they are folded by, of those that the filter lets through.
-pub fn processes(host: &HostName, query: &ProcessQuery) -> Option<Proposal> {
+pub(crate) fn processes(host: &HostName, query: &ProcessQuery) -> Option<Proposal> {
     let over = match query.view {
         Arrangement::Tree | Arrangement::Flat | Arrangement::Container => "process",
         Arrangement::Program => "program",
@@ -82,7 +82,7 @@ pub fn processes(host: &HostName, query: &ProcessQuery) -> Option<Proposal> {
 }
 
 /// A program on a host: its processor time, its memory, or that none runs.
-pub fn program(host: &HostName, name: &str) -> Vec<(&'static str, Proposal)> {
+pub(crate) fn program(host: &HostName, name: &str) -> Vec<(&'static str, Proposal)> {
     let (of_host, of_name) = (named("host", host.as_str()), named("name", name));
     let busy =
         |excess: &str| Proposal::of(format!("{excess} for 10m over program where {of_host} and {of_name}"));
@@ -93,7 +93,7 @@ pub fn program(host: &HostName, name: &str) -> Vec<(&'static str, Proposal)> {
 }
 
 /// A top: what it is ordered by, over what it is grouped by.
-pub fn top(query: &TopQuery) -> Option<Proposal> {
+pub(crate) fn top(query: &TopQuery) -> Option<Proposal> {
     let over = match query.group {
         TopGroup::Process => "process",
         TopGroup::Name => "program",
@@ -121,7 +121,7 @@ fn host_excess(by: TopBy) -> Option<Proposal> {
 }
 
 /// Events of one kind, or of one program.
-pub fn events(kinds: &[EventKind], program: &str, host: Option<&HostName>) -> Option<Proposal> {
+pub(crate) fn events(kinds: &[EventKind], program: &str, host: Option<&HostName>) -> Option<Proposal> {
     let of_program = || (!program.is_empty()).then(|| named("name", program));
     let sentence = match kinds {
         [EventKind::RestartLoop | EventKind::RestartLoopEnded] => "restart_loop".to_owned(),
@@ -163,7 +163,7 @@ fn excess(measure: &str) -> Option<&'static str> {
 
 /// An id for a rule with this sentence that is none of `taken`, as in `mem-web-1-java`. Of a filter that asks for command lines
 /// it says nothing: ids are shown to everybody.
-pub fn proposed_id(sentence: &str, taken: &BTreeSet<&str>) -> String {
+pub(crate) fn proposed_id(sentence: &str, taken: &BTreeSet<&str>) -> String {
     let Ok(rule) = Rule::parse("new", 0, Severity::default(), sentence) else { return String::new() };
     let of_filter = sentence.split_once(" where ").map_or("", |(_, filter)| filter);
     let of_filter = if rule.filter.asks_for_command_lines() { "some" } else { of_filter };

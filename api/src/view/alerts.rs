@@ -23,7 +23,7 @@ use crate::{
 
 /// What a rule would have said.
 #[derive(Debug, Clone)]
-pub struct Tried {
+pub(crate) struct Tried {
     /// What it would have said, and how often others would have told somebody.
     pub test: BackTest,
     /// How long it must last: of the rule, and of those that were tried beside it.
@@ -54,7 +54,7 @@ impl Value for Severity {
 }
 
 /// The open alerts; `may_acknowledge` says whether the person may acknowledge one.
-pub fn view(open: &[OpenAlert], version: u64, may_acknowledge: impl Fn(&OpenAlert) -> bool) -> View {
+pub(crate) fn view(open: &[OpenAlert], version: u64, may_acknowledge: impl Fn(&OpenAlert) -> bool) -> View {
     let worst = |severity| open.iter().filter(|open| open.last.change.alert.severity == severity).count();
     let count = |severity: Severity, shade| {
         let count = worst(severity);
@@ -83,7 +83,7 @@ fn heads(columns: &[(&'static str, &'static str)]) -> Vec<Head> {
 }
 
 /// The table of open alerts; `may_acknowledge` says whether the person may acknowledge one.
-pub fn open_table(open: &[OpenAlert], may_acknowledge: impl Fn(&OpenAlert) -> bool) -> Table {
+pub(crate) fn open_table(open: &[OpenAlert], may_acknowledge: impl Fn(&OpenAlert) -> bool) -> Table {
     let columns = [
         ("status", "Severity"),
         ("host", "Host"),
@@ -138,7 +138,7 @@ fn acknowledged(open: &OpenAlert, may_acknowledge: &impl Fn(&OpenAlert) -> bool)
 }
 
 /// The changes of alerts.
-pub fn history_table(changes: &[Arc<Transition>]) -> Table {
+pub(crate) fn history_table(changes: &[Arc<Transition>]) -> Table {
     let columns = [
         ("when", "When"),
         ("status", "Severity"),
@@ -169,7 +169,7 @@ pub fn history_table(changes: &[Arc<Transition>]) -> Table {
 }
 
 /// What became of one alert: the changes without what they have in common.
-pub fn changes_table(changes: &[Arc<Transition>]) -> Table {
+pub(crate) fn changes_table(changes: &[Arc<Transition>]) -> Table {
     let is_own = |column: &str| !matches!(column, "host" | "name" | "unit" | "status");
     let mut table = history_table(changes);
     table.heads.retain(|head| is_own(head.column));
@@ -178,7 +178,7 @@ pub fn changes_table(changes: &[Arc<Transition>]) -> Table {
 }
 
 /// The rules, each with how many alerts of it are open and how often it raised one.
-pub fn rules_table(rules: &[RuleEntry], counts: impl Fn(&str) -> (usize, usize)) -> Table {
+pub(crate) fn rules_table(rules: &[RuleEntry], counts: impl Fn(&str) -> (usize, usize)) -> Table {
     let columns = [
         ("name", "Rule"),
         ("status", "Severity"),
@@ -213,7 +213,7 @@ pub fn rules_table(rules: &[RuleEntry], counts: impl Fn(&str) -> (usize, usize))
 }
 
 /// The times in which an alert of a rule that was tried would have been open.
-pub fn episodes_table(tried: &Tried, sentence: &str) -> Table {
+pub(crate) fn episodes_table(tried: &Tried, sentence: &str) -> Table {
     let columns = [
         ("when", "From"),
         ("seen", "For"),
@@ -245,7 +245,7 @@ pub fn episodes_table(tried: &Tried, sentence: &str) -> Table {
 }
 
 /// "In the last 1d it would have told somebody 14 times; 3 of 5: 2 times. 20 hosts, …"
-pub fn tried_words(tried: &Tried, range: Duration) -> String {
+pub(crate) fn tried_words(tried: &Tried, range: Duration) -> String {
     let times = |count: u64| match count {
         1 => "once".to_owned(),
         count => format!("{} times", display::count(count)),
@@ -275,7 +275,7 @@ fn rule_cell(id: &str, title: &str) -> Cell {
 }
 
 /// The colour of a severity.
-pub fn shade(severity: Severity) -> &'static str {
+pub(crate) fn shade(severity: Severity) -> &'static str {
     severity::shade(severity)
 }
 
@@ -306,7 +306,7 @@ fn dot(change: Change) -> &'static str {
 }
 
 /// The facts of an alert: what they are called, and their texts.
-pub fn facts(change: &AlertChange) -> Vec<(&'static str, String)> {
+pub(crate) fn facts(change: &AlertChange) -> Vec<(&'static str, String)> {
     let alert = &change.alert;
     let all = [
         ("Sentence", display::visible(&alert.sentence).into_owned()),
@@ -332,7 +332,7 @@ pub(super) fn value_of(change: &AlertChange) -> String {
 }
 
 /// A value with its unit in words.
-pub fn with_unit(value: f64, (unit, is_rate): (Unit, bool)) -> String {
+pub(crate) fn with_unit(value: f64, (unit, is_rate): (Unit, bool)) -> String {
     let per_second = if is_rate { "/s" } else { "" };
     match unit {
         Unit::Percent => format!("{} %", display::percent(Some(value))),

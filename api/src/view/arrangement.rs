@@ -4,7 +4,7 @@ use crate::query::parameter::{Value, choice};
 
 /// How the processes are arranged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Arrangement {
+pub(crate) enum Arrangement {
     /// Children under their parents.
     #[default]
     Tree,
@@ -22,11 +22,11 @@ pub enum Arrangement {
 
 impl Arrangement {
     /// All, in the order of the switch.
-    pub const ALL: [Self; 6] =
+    pub(crate) const ALL: [Self; 6] =
         [Self::Tree, Self::Flat, Self::Program, Self::User, Self::Unit, Self::Container];
 
     /// Its name in the URL.
-    pub fn id(self) -> &'static str {
+    pub(crate) fn id(self) -> &'static str {
         match self {
             Self::Tree => "tree",
             Self::Flat => "flat",
@@ -38,7 +38,7 @@ impl Arrangement {
     }
 
     /// Its name on the page.
-    pub fn label(self) -> &'static str {
+    pub(crate) fn label(self) -> &'static str {
         match self {
             Self::Tree => "Tree",
             Self::Flat => "Flat",

@@ -9,7 +9,7 @@ use super::{
 use crate::url::{HostTab, Url};
 
 /// The table.
-pub fn table(entries: &[Chained]) -> Table {
+pub(crate) fn table(entries: &[Chained]) -> Table {
     let heads = [
         ("when", "When"),
         ("name", "Who"),

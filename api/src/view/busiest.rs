@@ -15,7 +15,7 @@ use crate::{
 };
 
 /// Programs that are shown: as many as busy processes beside them.
-pub const BUSIEST_PROGRAMS: usize = MAX_BUSIEST;
+pub(crate) const BUSIEST_PROGRAMS: usize = MAX_BUSIEST;
 /// Characters of a name in a cell.
 pub(super) const MAX_NAME_CHARACTERS: usize = 80;
 

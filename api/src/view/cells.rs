@@ -8,10 +8,10 @@ use crate::display::{self, MISSING};
 /// Characters of a command line or path in a cell; the cell's title has the whole text.
 const MAX_CELL_CHARACTERS: usize = 240;
 /// Characters of a name in a cell.
-pub const MAX_NAME_CHARACTERS: usize = 80;
+pub(super) const MAX_NAME_CHARACTERS: usize = 80;
 
 /// The cell of `column`; memory is shaded beside `memory_scale_bytes`.
-pub fn cell(column: Column, facts: &ProcessFacts<'_>, memory_scale_bytes: f64) -> Cell {
+pub(super) fn cell(column: Column, facts: &ProcessFacts<'_>, memory_scale_bytes: f64) -> Cell {
     let process = facts.process;
     let id = column.id();
     let field = column.of();
@@ -42,17 +42,17 @@ fn flag(value: Option<i64>) -> &'static str {
 }
 
 /// A short text that may be unknown.
-pub fn name(column: &'static str, text: Option<&str>) -> Cell {
+pub(super) fn name(column: &'static str, text: Option<&str>) -> Cell {
     Cell::hostile(column, text.unwrap_or(MISSING), MAX_NAME_CHARACTERS)
 }
 
 /// A long text that may be unknown.
-pub fn path(column: &'static str, text: Option<&str>) -> Cell {
+pub(super) fn path(column: &'static str, text: Option<&str>) -> Cell {
     Cell::hostile(column, text.unwrap_or(MISSING), MAX_CELL_CHARACTERS)
 }
 
 /// A number, shaded where its column has a hue: CPU by its share of one core, memory beside `memory_scale_bytes`.
-pub fn number(column: Column, value: Option<f64>, memory_scale_bytes: f64) -> Cell {
+pub(super) fn number(column: Column, value: Option<f64>, memory_scale_bytes: f64) -> Cell {
     let id = column.id();
     let text = match column.of().unit {
         Unit::Percent => display::percent(value),
@@ -78,6 +78,6 @@ fn count(value: Option<f64>) -> String {
 }
 
 /// The memory that is shaded strongest: a power of two, so that shades do not change with every sample.
-pub fn memory_scale(greatest_bytes: f64) -> f64 {
+pub(super) fn memory_scale(greatest_bytes: f64) -> f64 {
     greatest_bytes.max(1.0).log2().ceil().exp2()
 }

@@ -8,7 +8,7 @@ use crate::{
 };
 
 /// The kinds of channels: the name in records, and on pages.
-pub const KINDS: [(&str, &str); 6] = [
+pub(crate) const KINDS: [(&str, &str); 6] = [
     ("mail", "Mail"),
     ("slack_webhook", "Slack webhook"),
     ("slack_token", "Slack bot"),
@@ -19,7 +19,7 @@ pub const KINDS: [(&str, &str); 6] = [
 
 /// How a field is filled in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Input {
+pub(crate) enum Input {
     /// One line.
     Line,
     /// A whole number.
@@ -36,7 +36,7 @@ pub enum Input {
 
 /// A field of a record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Field {
+pub(crate) struct Field {
     /// Its name.
     pub name: &'static str,
     /// Its label.
@@ -49,7 +49,7 @@ pub struct Field {
 
 /// A field with what is in it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Filled {
+pub(crate) struct Filled {
     /// The field.
     pub field: Field,
     /// What is in it; of a secret nothing.
@@ -93,12 +93,12 @@ const HEARTBEAT: [Field; 1] =
     [field("url", "Address of the watcher", Input::Secret, "https://watcher.example.com/…")];
 
 /// A kind as pages call it.
-pub fn label(kind: &str) -> &'static str {
+pub(crate) fn label(kind: &str) -> &'static str {
     KINDS.iter().find(|(known, _)| *known == kind).map_or("Unknown", |(_, label)| label)
 }
 
 /// What the page of a channel of this kind calls a field of its record.
-pub fn label_of(kind: &str, name: &str) -> Option<&'static str> {
+pub(crate) fn label_of(kind: &str, name: &str) -> Option<&'static str> {
     match name {
         "id" => Some("Id"),
         "name" => Some("Name"),
@@ -108,7 +108,7 @@ pub fn label_of(kind: &str, name: &str) -> Option<&'static str> {
 }
 
 /// The fields of a kind; none of a kind that there is not.
-pub fn fields(kind: &str) -> &'static [Field] {
+pub(crate) fn fields(kind: &str) -> &'static [Field] {
     match kind {
         "mail" => &MAIL,
         "slack_webhook" => &SLACK_WEBHOOK,
@@ -121,7 +121,7 @@ pub fn fields(kind: &str) -> &'static [Field] {
 }
 
 /// The fields of a channel with what is in them.
-pub fn of_channel(channel: &Channel) -> Vec<Filled> {
+pub(crate) fn of_channel(channel: &Channel) -> Vec<Filled> {
     // Structs of texts and lists of texts can always be written.
     let record = serde_json::to_value(&channel.means).unwrap_or_default();
     let value = |field: &Field| match &record[field.name] {
@@ -138,7 +138,7 @@ pub fn of_channel(channel: &Channel) -> Vec<Filled> {
 ///
 /// # Errors
 /// When there is no such kind, or something is no value of its field.
-pub fn read(kind: &str, typed: impl Fn(&str) -> String) -> Result<Means, String> {
+pub(crate) fn read(kind: &str, typed: impl Fn(&str) -> String) -> Result<Means, String> {
     let mut record = Map::from_iter([("kind".to_owned(), json!(kind))]);
     for field in fields(kind) {
         let text = typed(field.name).replace("\r\n", "\n");
@@ -169,7 +169,7 @@ fn in_words(kind: &str, error: &str) -> String {
 }
 
 /// The word for what became of a notification, and its colour.
-pub fn state(state: &State) -> (&'static str, &'static str) {
+pub(crate) fn state(state: &State) -> (&'static str, &'static str) {
     match state {
         State::Sending { .. } => ("sending", ""),
         State::Waiting { .. } => ("waiting", "silent"),
@@ -180,7 +180,7 @@ pub fn state(state: &State) -> (&'static str, &'static str) {
 
 /// A notification on its way to a channel, or what became of it.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Delivery {
+pub(crate) struct Delivery {
     /// Its id.
     pub id: String,
     /// What became of it.
@@ -189,7 +189,7 @@ pub struct Delivery {
 
 /// A notification and what became of it, as a page shows it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct DeliveryLine {
+pub(crate) struct DeliveryLine {
     /// Its id.
     pub id: String,
     /// The channel.
@@ -206,7 +206,7 @@ pub struct DeliveryLine {
 
 impl DeliveryLine {
     /// The line of `delivery`.
-    pub fn of(delivery: &Delivery) -> Self {
+    pub(crate) fn of(delivery: &Delivery) -> Self {
         let record = &delivery.record;
         Self {
             id: delivery.id.clone(),
@@ -219,13 +219,13 @@ impl DeliveryLine {
     }
 
     /// Whether it can be sent again.
-    pub fn is_undeliverable(&self) -> bool {
+    pub(crate) fn is_undeliverable(&self) -> bool {
         self.state.0 == "undeliverable"
     }
 }
 
 /// What became of a test, in words, and its colour.
-pub fn tested(record: Option<&Record>) -> (String, &'static str) {
+pub(crate) fn tested(record: Option<&Record>) -> (String, &'static str) {
     let Some(record) = record else {
         return ("Nothing has taken the test message yet: it is in the outbox.".to_owned(), "silent");
     };

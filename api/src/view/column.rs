@@ -8,10 +8,10 @@ use fleetps_nats::model::{
 
 /// A column of a process table: its place in the table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Column(usize);
+pub(crate) struct Column(usize);
 
 /// What headings are short for, as tooltips, by the columns' classes.
-pub const TITLES: &[(&str, &str)] = &[
+pub(crate) const TITLES: &[(&str, &str)] = &[
     ("cpu", "CPU use in percent of one core, as in top"),
     ("memory", "Resident memory; k, M, G are KiB, MiB, GiB"),
     ("read", "Bytes read from disk per second"),
@@ -24,23 +24,23 @@ pub const TITLES: &[(&str, &str)] = &[
 // Columns that pages treat apart from others. They are named like the variants that they stand for.
 #[allow(non_upper_case_globals, missing_docs)]
 impl Column {
-    pub const Name: Self = Self::with_id("name");
-    pub const Pid: Self = Self::with_id("pid");
-    pub const User: Self = Self::with_id("user");
-    pub const Cpu: Self = Self::with_id("cpu");
-    pub const Memory: Self = Self::with_id("memory");
-    pub const SentMemory: Self = Self::with_id("sentmemory");
-    pub const Read: Self = Self::with_id("read");
-    pub const Written: Self = Self::with_id("written");
-    pub const Threads: Self = Self::with_id("threads");
-    pub const Age: Self = Self::with_id("age");
-    pub const CpuTime: Self = Self::with_id("cputime");
-    pub const Unit: Self = Self::with_id("unit");
-    pub const Container: Self = Self::with_id("container");
-    pub const Pod: Self = Self::with_id("pod");
-    pub const Deleted: Self = Self::with_id("deleted");
-    pub const Executable: Self = Self::with_id("executable");
-    pub const Command: Self = Self::with_id("command");
+    pub(crate) const Name: Self = Self::with_id("name");
+    pub(crate) const Pid: Self = Self::with_id("pid");
+    pub(crate) const User: Self = Self::with_id("user");
+    pub(crate) const Cpu: Self = Self::with_id("cpu");
+    pub(crate) const Memory: Self = Self::with_id("memory");
+    pub(crate) const SentMemory: Self = Self::with_id("sentmemory");
+    pub(crate) const Read: Self = Self::with_id("read");
+    pub(crate) const Written: Self = Self::with_id("written");
+    pub(crate) const Threads: Self = Self::with_id("threads");
+    pub(crate) const Age: Self = Self::with_id("age");
+    pub(crate) const CpuTime: Self = Self::with_id("cputime");
+    pub(crate) const Unit: Self = Self::with_id("unit");
+    pub(crate) const Container: Self = Self::with_id("container");
+    pub(crate) const Pod: Self = Self::with_id("pod");
+    pub(crate) const Deleted: Self = Self::with_id("deleted");
+    pub(crate) const Executable: Self = Self::with_id("executable");
+    pub(crate) const Command: Self = Self::with_id("command");
 }
 
 const fn is_same(one: &str, other: &str) -> bool {
@@ -54,10 +54,10 @@ const fn is_same(one: &str, other: &str) -> bool {
 
 impl Column {
     /// How many there are.
-    pub const COUNT: usize = TABLE.len();
+    pub(crate) const COUNT: usize = TABLE.len();
 
     /// All, in the order of the table.
-    pub const ALL: [Self; TABLE.len()] = {
+    pub(crate) const ALL: [Self; TABLE.len()] = {
         let mut all = [Self(0); TABLE.len()];
         let mut place = 0;
         while place < TABLE.len() {
@@ -80,29 +80,29 @@ impl Column {
     }
 
     /// Its place in the table.
-    pub fn place(self) -> usize {
+    pub(crate) fn place(self) -> usize {
         self.0
     }
 
     /// Its declaration in the model.
-    pub fn declared(self) -> &'static TableColumn {
+    pub(crate) fn declared(self) -> &'static TableColumn {
         const FIRST: &TableColumn = &TABLE[0];
         TABLE.get(self.0).unwrap_or(FIRST)
     }
 
     /// The field of the model that it shows.
-    pub fn of(self) -> &'static Field {
+    pub(crate) fn of(self) -> &'static Field {
         const FIRST: &Field = &PROCESS[0];
         PROCESS.get(self.declared().place).unwrap_or(FIRST)
     }
 
     /// Its name in a page's URL, and its class.
-    pub fn id(self) -> &'static str {
+    pub(crate) fn id(self) -> &'static str {
         self.declared().page.id
     }
 
     /// Its name in JSON.
-    pub fn field(self) -> &'static str {
+    pub(crate) fn field(self) -> &'static str {
         let field = self.of();
         match field.rate.filter(|_| self.declared().is_rate) {
             Some(rate) => rate.name,
@@ -111,12 +111,12 @@ impl Column {
     }
 
     /// Its heading.
-    pub fn head(self) -> &'static str {
+    pub(crate) fn head(self) -> &'static str {
         self.declared().page.head
     }
 
     /// Its unit.
-    pub fn unit(self) -> &'static str {
+    pub(crate) fn unit(self) -> &'static str {
         match (self.of().unit, self.declared().is_rate) {
             (Unit::Percent, _) => "%",
             (Unit::Bytes, false) => "B",
@@ -127,28 +127,28 @@ impl Column {
     }
 
     /// Its full name.
-    pub fn label(self) -> &'static str {
+    pub(crate) fn label(self) -> &'static str {
         self.declared().page.label
     }
 
     /// Whether it is shown unless asked otherwise.
-    pub fn is_default(self) -> bool {
+    pub(crate) fn is_default(self) -> bool {
         self.declared().page.is_default
     }
 
     /// Whether sorting by it starts with the greatest: by figures and by age.
-    pub fn descending_by_default(self) -> bool {
+    pub(crate) fn descending_by_default(self) -> bool {
         let field = self.of();
         (field.role == FieldRole::Figure && field.is_number()) || field.kind == Kind::Time
     }
 
     /// Whether sorting uses the sum of a parent's whole subtree.
-    pub fn adds_up(self) -> bool {
+    pub(crate) fn adds_up(self) -> bool {
         self.declared().page.adds_up
     }
 
     /// The column with this name in URLs or in JSON.
-    pub fn find(name: &str) -> Option<Self> {
+    pub(crate) fn find(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|column| column.id() == name || column.field() == name)
     }
 }

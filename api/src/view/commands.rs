@@ -15,7 +15,7 @@ use crate::{
 };
 
 /// The colour of a state.
-pub fn shade(state: State) -> &'static str {
+pub(crate) fn shade(state: State) -> &'static str {
     match state {
         State::Done => "up",
         State::Failed | State::Refused | State::Expired | State::NotThere => "down",
@@ -33,7 +33,7 @@ fn state_cell(state: State) -> Cell {
 }
 
 /// What a command tells its host, with the name of its process.
-pub fn what(record: &CommandRecord) -> String {
+pub(crate) fn what(record: &CommandRecord) -> String {
     let name = record.was.as_ref().map(|was| format!(" ({})", display::visible(&was.name)));
     match &record.what {
         What::Unit { .. } => record.what.to_string(),
@@ -42,7 +42,7 @@ pub fn what(record: &CommandRecord) -> String {
 }
 
 /// What a process was, with labels; its command line where it may be seen.
-pub fn facts(was: &Was, sees_command_line: bool) -> Vec<(&'static str, Cell)> {
+pub(crate) fn facts(was: &Was, sees_command_line: bool) -> Vec<(&'static str, Cell)> {
     let text = |text: Option<&str>| Cell::hostile("", text.unwrap_or(display::MISSING), 240);
     let command_line = was.command_line.as_deref().filter(|_| sees_command_line);
     vec![
@@ -57,7 +57,7 @@ pub fn facts(was: &Was, sees_command_line: bool) -> Vec<(&'static str, Cell)> {
 }
 
 /// A table of commands called `commands`, with their hosts where these differ.
-pub fn table(records: &[Arc<CommandRecord>], with_host: bool) -> Table {
+pub(crate) fn table(records: &[Arc<CommandRecord>], with_host: bool) -> Table {
     let columns = [
         ("when", "Asked"),
         ("host", "Host"),
@@ -91,12 +91,12 @@ pub fn table(records: &[Arc<CommandRecord>], with_host: bool) -> Table {
 }
 
 /// The list of commands, while it changes.
-pub fn list(records: &[Arc<CommandRecord>], version: u64) -> View {
+pub(crate) fn list(records: &[Arc<CommandRecord>], version: u64) -> View {
     View { version: version.to_string(), fields: Vec::new(), tables: vec![table(records, true)] }
 }
 
 /// What becomes of a command, or of a plan.
-pub fn progress(records: &[Arc<CommandRecord>]) -> View {
+pub(crate) fn progress(records: &[Arc<CommandRecord>]) -> View {
     let versions: u64 = records.iter().map(|record| record.version + 1).sum();
     let table = match records {
         [one] => steps(one),

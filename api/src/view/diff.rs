@@ -27,7 +27,7 @@ use crate::{
 
 /// One kind of change.
 #[derive(Debug, Clone)]
-pub struct Section {
+pub(crate) struct Section {
     /// The heading.
     pub title: &'static str,
     /// The meaning of the section, and what it leaves out.
@@ -44,7 +44,7 @@ pub struct Section {
 
 /// A column that the tables can be sorted by.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum DiffBy {
+pub(crate) enum DiffBy {
     /// The program.
     Name,
     /// Its user.
@@ -115,7 +115,7 @@ impl SortColumn for DiffBy {
 }
 
 /// How the tables are sorted.
-pub struct Sorting<'a> {
+pub(crate) struct Sorting<'a> {
     /// The order; without one each table has its own.
     pub by: Option<Order<DiffBy>>,
     /// The page in another order.
@@ -163,7 +163,7 @@ struct Page<'a> {
 type Columns<const N: usize> = [(&'static str, &'static str, &'static str); N];
 
 /// The differences, at most `rows` of each kind; links lead to processes of `host`.
-pub fn sections(diff: &Diff, host: &str, rows: usize, sorting: &Sorting<'_>) -> Vec<Section> {
+pub(crate) fn sections(diff: &Diff, host: &str, rows: usize, sorting: &Sorting<'_>) -> Vec<Section> {
     let changed = diff.resized.iter().chain(&diff.busy).map(|changed| &changed.after);
     let all = diff.started.iter().chain(&diff.gone).chain(changed);
     let greatest = all.filter_map(|process| process.resident_bytes).max().unwrap_or_default();
@@ -417,7 +417,7 @@ impl Page<'_> {
 }
 
 /// CPU time that a process spent between the two snapshots.
-pub fn cpu_time_spent_ms(changed: &Changed) -> Option<u64> {
+pub(crate) fn cpu_time_spent_ms(changed: &Changed) -> Option<u64> {
     rate::growth(changed.before.cpu_time_ms, changed.after.cpu_time_ms)
 }
 

@@ -29,7 +29,7 @@ impl Value for EventKind {
 }
 
 /// The word for a kind on pages.
-pub fn word(kind: EventKind) -> &'static str {
+pub(crate) fn word(kind: EventKind) -> &'static str {
     match kind {
         EventKind::Started => "started",
         EventKind::Exited => "exited",
@@ -64,7 +64,7 @@ fn dot(kind: EventKind) -> &'static str {
 }
 
 /// The table; with the host of each event where there are several.
-pub fn table(events: &[Event], with_host: bool) -> Table {
+pub(crate) fn table(events: &[Event], with_host: bool) -> Table {
     let heads = [
         ("when", "When"),
         ("host", "Host"),

@@ -12,7 +12,7 @@ use crate::live::{Moment, ProcessRates};
 
 /// A process with its rates.
 #[derive(Debug, Clone, Copy)]
-pub struct ProcessFacts<'a> {
+pub(crate) struct ProcessFacts<'a> {
     /// The process.
     pub process: &'a Process,
     /// Its rates.
@@ -25,7 +25,7 @@ pub struct ProcessFacts<'a> {
 
 /// The sort key of a row.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub enum SortKey<'a> {
+pub(crate) enum SortKey<'a> {
     /// Unknown: last, whichever way.
     Missing,
     /// A number.
@@ -48,7 +48,7 @@ impl<'a> From<Option<&'a str>> for SortKey<'a> {
 
 impl SortKey<'_> {
     /// The order of two values, missing ones last.
-    pub fn compare(&self, other: &Self, descending: bool) -> Ordering {
+    pub(crate) fn compare(&self, other: &Self, descending: bool) -> Ordering {
         let ascending = match (self, other) {
             (Self::Missing, Self::Missing) => return Ordering::Equal,
             (Self::Missing, _) => return Ordering::Greater,
@@ -75,17 +75,17 @@ impl<'a> From<&ProcessView<'a>> for ProcessFacts<'a> {
 
 impl<'a> ProcessFacts<'a> {
     /// A process without the snapshot before it: it has no rates.
-    pub fn alone(process: &'a Process, age_s: i64) -> Self {
+    pub(crate) fn alone(process: &'a Process, age_s: i64) -> Self {
         Self { process, rates: ProcessRates::default(), age_s, ended_children_percent: None }
     }
 
     /// Every process of `moment`, in the order of the snapshot.
-    pub fn all(moment: &'a Moment) -> Vec<Self> {
+    pub(crate) fn all(moment: &'a Moment) -> Vec<Self> {
         moment.pair.processes().map(|view| Self::from(&view)).collect()
     }
 
     /// The sort key in `column`.
-    pub fn sort_key(&self, column: Column) -> SortKey<'a> {
+    pub(crate) fn sort_key(&self, column: Column) -> SortKey<'a> {
         match self.process.value(column.declared().place) {
             Value::Text(text) => SortKey::Text(text),
             _ => self.number(column).into(),
@@ -93,7 +93,7 @@ impl<'a> ProcessFacts<'a> {
     }
 
     /// Its value in a column of numbers.
-    pub fn number(&self, column: Column) -> Option<f64> {
+    pub(crate) fn number(&self, column: Column) -> Option<f64> {
         let TableColumn { place, is_rate, .. } = *column.declared();
         match self.process.value(place) {
             _ if is_rate => self.rates.at(place),
@@ -107,7 +107,7 @@ impl<'a> ProcessFacts<'a> {
 /// Sums of the columns that add up; a sum of nothing known is unknown. CPU use includes children that ended since the
 /// snapshot before; memory counts once what processes share.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Sums {
+pub(super) struct Sums {
     /// Processes.
     pub processes: usize,
     memory: GroupMemory,
@@ -123,7 +123,7 @@ impl Default for Sums {
 
 impl Sums {
     /// The values of one process, with its ended children.
-    pub fn of(facts: &ProcessFacts<'_>) -> Self {
+    pub(super) fn of(facts: &ProcessFacts<'_>) -> Self {
         let value = |column: Column| facts.number(column).filter(|_| column.adds_up());
         let mut sums =
             Self { processes: 1, memory: GroupMemory::of(facts.process), values: Column::ALL.map(value) };
@@ -132,7 +132,7 @@ impl Sums {
     }
 
     /// Adds another's.
-    pub fn add(&mut self, other: &Self) {
+    pub(super) fn add(&mut self, other: &Self) {
         self.processes += other.processes;
         self.memory.add(&other.memory);
         for (sum, other) in self.values.iter_mut().zip(other.values) {
@@ -141,14 +141,14 @@ impl Sums {
     }
 
     /// Adds the CPU use of the ended children of a process, without its own.
-    pub fn add_ended_children(&mut self, facts: &ProcessFacts<'_>) {
+    pub(super) fn add_ended_children(&mut self, facts: &ProcessFacts<'_>) {
         if let Some(cpu_percent) = self.values.get_mut(Column::Cpu.place()) {
             add(cpu_percent, facts.ended_children_percent);
         }
     }
 
     /// The sum of `column`; `None` also where it does not add up.
-    pub fn number(&self, column: Column) -> Option<f64> {
+    pub(super) fn number(&self, column: Column) -> Option<f64> {
         match column {
             Column::Memory => self.memory.bytes().map(|bytes| bytes as f64),
             _ => self.values.get(column.place()).copied().flatten(),

@@ -227,7 +227,7 @@ impl SortColumn for HostColumn {
 }
 
 /// The fleet page as of `now_us`, with the groups and alerts of hosts. Takes as long as there are hosts.
-pub fn view(fleet: &FleetView, query: &FleetQuery, of_hosts: OfHosts<'_>, now_us: i64) -> View {
+pub(crate) fn view(fleet: &FleetView, query: &FleetQuery, of_hosts: OfHosts<'_>, now_us: i64) -> View {
     let counts = fleet.counts;
     let total = |state: HostState, count: usize| {
         let shade = if count == 0 { "none" } else { state.word() };

@@ -13,7 +13,7 @@ const NONE: &str = "(none)";
 
 /// Processes that have something in common.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Group<'a> {
+pub(super) struct Group<'a> {
     /// The common value.
     pub name: &'a str,
     /// Their sums.
@@ -21,7 +21,7 @@ pub struct Group<'a> {
 }
 
 /// The groups of `processes`, sorted as `query` says.
-pub fn groups<'a>(processes: &[ProcessFacts<'a>], query: &ProcessQuery) -> Vec<Group<'a>> {
+pub(super) fn groups<'a>(processes: &[ProcessFacts<'a>], query: &ProcessQuery) -> Vec<Group<'a>> {
     let mut by_name: HashMap<&'a str, Sums> = HashMap::new();
     for facts in processes {
         by_name.entry(common(facts, query.view)).or_default().add(&Sums::of(facts));

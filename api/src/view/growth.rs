@@ -27,7 +27,7 @@ use crate::{
 
 /// A group at both moments; nothing of what there was at one of them only.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Grown {
+pub(crate) struct Grown {
     /// The group; absent for what has none.
     pub key: Option<String>,
     /// Its hosts and processes at the later moment.
@@ -40,13 +40,13 @@ pub struct Grown {
 
 impl Grown {
     /// By how much it grew; negative where it shrank. To the byte, so that it can be sorted by.
-    pub fn change_bytes(&self) -> i64 {
+    pub(crate) fn change_bytes(&self) -> i64 {
         (self.after_bytes - self.before_bytes) as i64
     }
 }
 
 /// What changed between two moments, what grew most first.
-pub fn grown(before: Vec<MemoryRow>, after: Vec<MemoryRow>) -> Vec<Grown> {
+pub(crate) fn grown(before: Vec<MemoryRow>, after: Vec<MemoryRow>) -> Vec<Grown> {
     let mut earlier: HashMap<Option<String>, f64> =
         before.into_iter().map(|row| (row.key, row.memory_bytes)).collect();
     let mut all: Vec<Grown> = after
@@ -71,7 +71,7 @@ const DEFAULT_LINES: usize = 50;
 /// The query of what grew.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
-pub struct GrowthQuery {
+pub(crate) struct GrowthQuery {
     /// How processes are grouped.
     #[serde(with = "parameter", skip_serializing_if = "is_default")]
     pub group: TopGroup,
@@ -101,13 +101,13 @@ parameters! {
 
 impl GrowthQuery {
     /// What a page of the top with this query asks, in this order.
-    pub fn of(top: &TopQuery, order: Order<GrowthBy>) -> Self {
+    pub(crate) fn of(top: &TopQuery, order: Order<GrowthBy>) -> Self {
         let TopQuery { group, host, limit, span, .. } = top.clone();
         Self { group, host, order, limit: Count::near(limit.get()), span }.put_together()
     }
 
     /// The same for groups of processes: one by itself is on the page of its host.
-    pub fn put_together(self) -> Self {
+    pub(crate) fn put_together(self) -> Self {
         let group = if self.group == TopGroup::Process { TopGroup::Name } else { self.group };
         Self { group, ..self }
     }
@@ -130,7 +130,7 @@ impl Grown {
 
 /// A column of the table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum GrowthBy {
+pub(crate) enum GrowthBy {
     /// The group.
     Name,
     /// Its hosts.
@@ -184,7 +184,7 @@ impl SortColumn for GrowthBy {
 }
 
 /// Sorts what changed; of equals, what grew most stays first.
-pub fn sort(all: &mut [Grown], order: Order<GrowthBy>) {
+pub(crate) fn sort(all: &mut [Grown], order: Order<GrowthBy>) {
     all.sort_by(|a, b| {
         let numbers = a.number(order.column).total_cmp(&b.number(order.column));
         let ordering = if order.column == GrowthBy::Name { a.key.cmp(&b.key) } else { numbers };
@@ -194,7 +194,7 @@ pub fn sort(all: &mut [Grown], order: Order<GrowthBy>) {
 
 /// The table; `at_us` is the later moment, where the links lead, and absent for the present. `sorted_by` is the page in another
 /// order.
-pub fn table(
+pub(crate) fn table(
     grown: &[Grown],
     group: TopGroup,
     at_us: Option<i64>,

@@ -22,7 +22,7 @@ const MATCH_FOR: Duration = Duration::from_secs(2);
 
 /// What is known of hosts beside their snapshots.
 #[derive(Clone, Copy)]
-pub struct OfHosts<'a> {
+pub(crate) struct OfHosts<'a> {
     /// The groups of a host.
     pub groups: &'a dyn Fn(&HostName) -> &'a BTreeSet<String>,
     /// How many alerts are open on hosts that have some, and the worst of them.
@@ -110,7 +110,7 @@ pub struct GroupChip {
 }
 
 /// The groups of most of these hosts.
-pub fn groups(hosts: &[Arc<Summary>], of_hosts: OfHosts<'_>) -> Vec<GroupChip> {
+pub(crate) fn groups(hosts: &[Arc<Summary>], of_hosts: OfHosts<'_>) -> Vec<GroupChip> {
     let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
     for group in hosts.iter().flat_map(|host| (of_hosts.groups)(&host.host)) {
         *counts.entry(group).or_default() += 1;
@@ -124,12 +124,12 @@ pub fn groups(hosts: &[Arc<Summary>], of_hosts: OfHosts<'_>) -> Vec<GroupChip> {
 }
 
 /// The filter that shows the hosts of a group.
-pub fn group_filter(group: &str) -> String {
+pub(crate) fn group_filter(group: &str) -> String {
     let is_plain = group.chars().all(|letter| letter.is_alphanumeric() || "=-_.".contains(letter));
     if is_plain { format!("group:{group}") } else { format!("group:{}", quoted(group)) }
 }
 
 /// Groups as they are written and read: with a space between.
-pub fn words(groups: &BTreeSet<String>) -> String {
+pub(crate) fn words(groups: &BTreeSet<String>) -> String {
     groups.iter().map(String::as_str).collect::<Vec<_>>().join(" ")
 }

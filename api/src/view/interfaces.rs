@@ -14,7 +14,7 @@ use crate::display::{self, MISSING};
 const MAX_CELL_CHARACTERS: usize = 120;
 
 /// The table of interfaces; those that make up the host's traffic come first.
-pub fn table(pair: &SnapshotPair) -> Table {
+pub(super) fn table(pair: &SnapshotPair) -> Table {
     let heads = [
         ("mount", "Interface", ""),
         ("kind", "Kind", ""),

@@ -13,7 +13,7 @@ const MAX_MOUNTS: usize = 100;
 const MOST_OTHERS: usize = 3;
 
 /// The table of file systems; those that do not answer come first, then the fullest.
-pub fn table(snapshot: &Snapshot) -> Table {
+pub(super) fn table(snapshot: &Snapshot) -> Table {
     let heads = [
         ("mount", "Mount", ""),
         ("device", "Device", ""),

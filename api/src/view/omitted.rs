@@ -6,7 +6,7 @@ use fleetps_nats::Snapshot;
 use crate::display::count;
 
 /// How much is missing; empty where nothing is.
-pub fn words(processes_left_out: u64, texts_shortened: u64) -> String {
+pub(crate) fn words(processes_left_out: u64, texts_shortened: u64) -> String {
     let left_out = match processes_left_out {
         0 => None,
         1 => Some("1 process is left out".to_owned()),
@@ -21,7 +21,7 @@ pub fn words(processes_left_out: u64, texts_shortened: u64) -> String {
 }
 
 /// Of one snapshot, above its processes. With a filter, it says what that does not see.
-pub fn of_snapshot(snapshot: &Snapshot, is_filtered: bool) -> String {
+pub(crate) fn of_snapshot(snapshot: &Snapshot, is_filtered: bool) -> String {
     let words = words(snapshot.processes_left_out.into(), snapshot.texts_shortened.into());
     match snapshot.texts_shortened {
         0 => words,
@@ -32,7 +32,7 @@ pub fn of_snapshot(snapshot: &Snapshot, is_filtered: bool) -> String {
 }
 
 /// Of all the hosts that were searched; empty where nothing is missing.
-pub fn of_search(omitted: &Omitted) -> String {
+pub(crate) fn of_search(omitted: &Omitted) -> String {
     let said: Vec<String> = [
         (omitted.processes_left_out, "process left out", "processes left out"),
         (omitted.texts_shortened, "text shortened", "texts shortened"),

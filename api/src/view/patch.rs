@@ -12,16 +12,16 @@ use super::{
 
 /// The shortest time between two patches of one page: several hosts' snapshots go into one, and a page is still up
 /// to date within a tenth of a second.
-pub const MIN_BETWEEN: Duration = Duration::from_millis(50);
+pub(crate) const MIN_BETWEEN: Duration = Duration::from_millis(50);
 /// A view that takes long to render is rendered less often, so that one page takes at most a tenth of a processor.
-pub const PAUSE: u32 = 10;
+pub(crate) const PAUSE: u32 = 10;
 /// The shortest time between two new orders of rows: what moves more often cannot be read. A little under two seconds,
 /// so that a host that samples every two is sorted with every sample.
-pub const MIN_BETWEEN_ORDERS: Duration = Duration::from_millis(1_800);
+pub(crate) const MIN_BETWEEN_ORDERS: Duration = Duration::from_millis(1_800);
 
 /// The changes for an open page.
 #[derive(Debug, Default, Serialize)]
-pub struct Patch {
+pub(crate) struct Patch {
     /// Which moment the page shows then.
     pub version: String,
     /// Whether this is the whole page: rows that are not in it are gone, and none of them is news.
@@ -40,7 +40,7 @@ pub struct Patch {
 
 /// A field's name, text, class, time and link.
 #[derive(Debug, Serialize)]
-pub struct FieldPatch(&'static str, String, &'static str, Option<String>, Option<String>);
+pub(crate) struct FieldPatch(&'static str, String, &'static str, Option<String>, Option<String>);
 
 impl FieldPatch {
     fn of(name: &'static str, cell: &Cell) -> Self {
@@ -56,7 +56,7 @@ impl FieldPatch {
 
 /// A changed cell.
 #[derive(Debug)]
-pub struct CellPatch {
+pub(crate) struct CellPatch {
     row: String,
     column: usize,
     cell: Cell,
@@ -81,7 +81,7 @@ impl Serialize for CellPatch {
 
 /// The changes of one table.
 #[derive(Debug, Default, Serialize)]
-pub struct TablePatch {
+pub(crate) struct TablePatch {
     id: &'static str,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     cells: Vec<CellPatch>,
@@ -99,7 +99,7 @@ pub struct TablePatch {
 
 impl Patch {
     /// From `before`, which the page shows, to `after`; `None` when nothing is to be done.
-    pub fn between(before: &View, after: &View) -> Option<Self> {
+    pub(crate) fn between(before: &View, after: &View) -> Option<Self> {
         let tables: Vec<TablePatch> =
             after.tables.iter().filter_map(|table| between_tables(find(before, table.id), table)).collect();
         let fields: Vec<FieldPatch> = after
@@ -113,12 +113,12 @@ impl Patch {
     }
 
     /// Nothing, for a page that is to ask for itself.
-    pub fn again(view: &View) -> Self {
+    pub(crate) fn again(view: &View) -> Self {
         Self { version: view.version.clone(), again: true, ..Self::default() }
     }
 
     /// Everything, for a page that shows an unknown moment.
-    pub fn whole(view: &View) -> Self {
+    pub(crate) fn whole(view: &View) -> Self {
         let mut patch = Self::between(&View::default(), view).unwrap_or_default();
         patch.version.clone_from(&view.version);
         for table in &view.tables {

@@ -17,7 +17,7 @@ use crate::{
 };
 
 /// Processes in a table of relatives; who needs all of them looks at the host's page.
-pub const MAX_RELATIVES: usize = 20;
+pub(crate) const MAX_RELATIVES: usize = 20;
 /// An ancestry is followed no further: real ones are shorter, and a broken host may say that two are each other's parent.
 const MAX_ANCESTORS: usize = 64;
 /// The columns of relatives behind their name.
@@ -25,7 +25,7 @@ const RELATIVE_COLUMNS: [Column; 6] =
     [Column::Pid, Column::User, Column::Cpu, Column::Memory, Column::Age, Column::Command];
 
 /// The ancestors of a process in its snapshot, the eldest first.
-pub fn ancestors<'a>(processes: &'a [Process], process: &Process) -> Vec<&'a Process> {
+pub(crate) fn ancestors<'a>(processes: &'a [Process], process: &Process) -> Vec<&'a Process> {
     let by_pid: HashMap<u32, &Process> = processes.iter().map(|process| (process.pid, process)).collect();
     let mut ancestors: Vec<&Process> = Vec::new();
     let mut parent_pid = process.parent_pid;
@@ -41,7 +41,7 @@ pub fn ancestors<'a>(processes: &'a [Process], process: &Process) -> Vec<&'a Pro
 }
 
 /// Processes with the same parent, the busiest first.
-pub fn siblings<'a>(processes: &'a [Process], process: &Process) -> Vec<&'a Process> {
+pub(crate) fn siblings<'a>(processes: &'a [Process], process: &Process) -> Vec<&'a Process> {
     let is_sibling = |other: &&Process| {
         other.parent_pid == process.parent_pid && other.pid != process.pid && other.parent_pid.is_some()
     };
@@ -49,7 +49,7 @@ pub fn siblings<'a>(processes: &'a [Process], process: &Process) -> Vec<&'a Proc
 }
 
 /// Processes that it is the parent of, the busiest first.
-pub fn children<'a>(processes: &'a [Process], process: &Process) -> Vec<&'a Process> {
+pub(crate) fn children<'a>(processes: &'a [Process], process: &Process) -> Vec<&'a Process> {
     let is_child = |other: &&Process| other.parent_pid == Some(process.pid) && other.pid != process.pid;
     busiest_first(processes.iter().filter(is_child).collect())
 }
@@ -61,7 +61,7 @@ fn busiest_first(mut processes: Vec<&Process>) -> Vec<&Process> {
 }
 
 /// Its ancestry on `host`, as links.
-pub fn ancestry(ancestors: &[&Process], host: &str) -> Vec<Link> {
+pub(crate) fn ancestry(ancestors: &[&Process], host: &str) -> Vec<Link> {
     let link = |process: &&Process| Link {
         href: Url::process(host, process.pid, process.started_at_us),
         text: format!("{} {}", cells::name("", Some(&process.name)).text, process.pid),
@@ -70,7 +70,7 @@ pub fn ancestry(ancestors: &[&Process], host: &str) -> Vec<Link> {
 }
 
 /// The first relatives, in a table called `id`, as they were at `at_us`.
-pub fn relatives(id: &'static str, relatives: &[&Process], host: &str, at_us: i64) -> Table {
+pub(crate) fn relatives(id: &'static str, relatives: &[&Process], host: &str, at_us: i64) -> Table {
     let head = |column: Column| Head {
         column: column.id(),
         text: column.head(),
@@ -98,7 +98,7 @@ pub fn relatives(id: &'static str, relatives: &[&Process], host: &str, at_us: i6
 }
 
 /// Lives of the same program in a table called `id`; with their host where they are elsewhere.
-pub fn lives(id: &'static str, lives: &[ProcessLife], with_host: bool) -> Table {
+pub(crate) fn lives(id: &'static str, lives: &[ProcessLife], with_host: bool) -> Table {
     let heads = [
         ("host", "Host"),
         ("pid", "PID"),

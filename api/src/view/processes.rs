@@ -20,7 +20,7 @@ use crate::{
 };
 
 /// The name of the table in the page.
-pub const TABLE: &str = "processes";
+pub(crate) const TABLE: &str = "processes";
 /// The columns of a fold: those that add up.
 const FOLD_COLUMNS: [Column; 7] =
     [Column::Name, Column::Pid, Column::Cpu, Column::Memory, Column::Read, Column::Written, Column::Threads];
@@ -28,14 +28,14 @@ const FOLD_COLUMNS: [Column; 7] =
 /// The smallest CPU use that does not read as 0.
 const SMALLEST_PERCENT: f64 = 0.05;
 /// What the figures of sums are: tooltips, since a heading has room for no more than a word.
-pub const TITLES_OF_SUMS: &[(&str, &str)] = &[
+pub(crate) const TITLES_OF_SUMS: &[(&str, &str)] = &[
     ("cpu", "CPU use, with that of children that ended since the sample before"),
     ("memory", "Resident memory; what processes of one host share is counted once"),
 ];
 
 /// The table, and how many processes match the filter.
 #[derive(Debug, Default)]
-pub struct ProcessTable {
+pub(crate) struct ProcessTable {
     /// The table.
     pub table: Table,
     /// Processes that match.
@@ -76,7 +76,11 @@ struct Page<'a> {
 ///
 /// # Errors
 /// When filtering them was not done by `deadline`.
-pub fn table(moment: &Moment, query: &ProcessQuery, deadline: &Deadline) -> Result<ProcessTable, Stopped> {
+pub(crate) fn table(
+    moment: &Moment,
+    query: &ProcessQuery,
+    deadline: &Deadline,
+) -> Result<ProcessTable, Stopped> {
     let processes: Vec<ProcessView<'_>> = moment.pair.processes().collect();
     let greatest = processes.iter().filter_map(|view| view.process.resident_bytes).max();
     let page = Page {
@@ -98,7 +102,7 @@ pub fn table(moment: &Moment, query: &ProcessQuery, deadline: &Deadline) -> Resu
 ///
 /// # Errors
 /// When filtering them was not done by `deadline`.
-pub fn sorted<'a>(
+pub(crate) fn sorted<'a>(
     moment: &'a Moment,
     query: &ProcessQuery,
     deadline: &Deadline,

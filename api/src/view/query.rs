@@ -17,13 +17,13 @@ const MAX_FILTER_BYTES: usize = 1_000;
 /// Most rows expanded or collapsed by hand: what fits into a URL of a few kilobytes.
 const MAX_TOGGLED: usize = 1_000;
 /// Rows shown by default: more than a person reads at once, and under 100 KB.
-pub const DEFAULT_ROWS: usize = 500;
+pub(crate) const DEFAULT_ROWS: usize = 500;
 /// The most rows a page shows: the most processes a snapshot holds.
-pub const MAX_ROWS: usize = fleetps_nats::snapshot::MAX_PROCESSES;
+pub(crate) const MAX_ROWS: usize = fleetps_nats::snapshot::MAX_PROCESSES;
 
 /// The text of a filter over processes, and what it means.
 #[derive(Debug, Clone, PartialEq)]
-pub struct FilterText {
+pub(crate) struct FilterText {
     /// As typed.
     pub text: String,
     /// As understood.
@@ -33,7 +33,7 @@ pub struct FilterText {
 /// The query of a host's table of processes.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
-pub struct ProcessQuery {
+pub(crate) struct ProcessQuery {
     /// The arrangement.
     #[serde(with = "parameter", skip_serializing_if = "is_default")]
     pub view: Arrangement,
@@ -85,22 +85,22 @@ fn are_usual(columns: &[Column]) -> bool {
 
 impl ProcessQuery {
     /// The same, sorted by `column`; the other way round if it is already.
-    pub fn sorted_by(&self, column: Column) -> Self {
+    pub(crate) fn sorted_by(&self, column: Column) -> Self {
         Self { order: self.order.sorted_by(column), ..self.clone() }
     }
 
     /// The same with another filter.
-    pub fn filtered(self, q: &str) -> Self {
+    pub(crate) fn filtered(self, q: &str) -> Self {
         Self { q: FilterText::of(q), ..self }
     }
 
     /// The same in another arrangement.
-    pub fn arranged(&self, view: Arrangement) -> Self {
+    pub(crate) fn arranged(&self, view: Arrangement) -> Self {
         Self { view, rows: Count::default(), ..self.clone() }
     }
 
     /// The same with the row of `pid` expanded or collapsed.
-    pub fn toggled(&self, pid: u32, expand: bool) -> Self {
+    pub(crate) fn toggled(&self, pid: u32, expand: bool) -> Self {
         let mut toggled = self.clone();
         let (into, out_of) = if expand {
             (&mut toggled.open, &mut toggled.closed)
@@ -115,7 +115,7 @@ impl ProcessQuery {
 
 impl FilterText {
     /// This text.
-    pub fn of(text: &str) -> Self {
+    pub(crate) fn of(text: &str) -> Self {
         Self { text: text.to_owned(), filter: Filter::parse(text) }
     }
 }
@@ -144,7 +144,7 @@ impl Value for FilterText {
 ///
 /// # Errors
 /// When it is too long.
-pub fn filter_text(given: &str) -> Result<String, String> {
+pub(crate) fn filter_text(given: &str) -> Result<String, String> {
     let text = given.trim();
     if text.len() > MAX_FILTER_BYTES {
         return Err(format!("at most {MAX_FILTER_BYTES} bytes"));
@@ -153,7 +153,7 @@ pub fn filter_text(given: &str) -> Result<String, String> {
 }
 
 /// A text as the filter language has it: in quotes, those within it doubled.
-pub fn quoted(text: &str) -> String {
+pub(crate) fn quoted(text: &str) -> String {
     format!("\"{}\"", text.replace('"', "\"\""))
 }
 

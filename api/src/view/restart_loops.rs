@@ -26,11 +26,11 @@ struct RestartLoop<'a> {
 }
 
 /// What names a loop: its host, its program, and what starts that.
-pub type LoopName = (String, Option<String>, Option<String>);
+pub(crate) type LoopName = (String, Option<String>, Option<String>);
 
 /// What a loop that goes on did until now: its event only says how it began.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct UntilNow {
+pub(crate) struct UntilNow {
     /// How often it was started; more often where there are more events than were looked at.
     starts: u64,
     is_more: bool,
@@ -42,7 +42,7 @@ pub struct UntilNow {
 
 impl UntilNow {
     /// From the starts and exits of its program on its host since it began, the newest first; not `is_whole` where there are more.
-    pub fn of(event: &Event, starts_and_exits: &[Event], is_whole: bool) -> Self {
+    pub(crate) fn of(event: &Event, starts_and_exits: &[Event], is_whole: bool) -> Self {
         let of = |kind: EventKind| starts_and_exits.iter().filter(move |it| it.kind == kind);
         let starts: Vec<&Event> =
             of(EventKind::Started).filter(|it| it.supervisor == event.supervisor).collect();
@@ -66,25 +66,25 @@ impl UntilNow {
 
 impl UntilNow {
     /// How often it was started, at least.
-    pub fn starts(&self) -> u32 {
+    pub(crate) fn starts(&self) -> u32 {
         u32::try_from(self.starts).unwrap_or(u32::MAX)
     }
 }
 
 /// The name of the loop that an event is about.
-pub fn name_of(event: &Event) -> LoopName {
+pub(crate) fn name_of(event: &Event) -> LoopName {
     (event.host.to_string(), event.name().map(str::to_owned), event.supervisor.clone())
 }
 
 /// The beginnings of the loops that go on, as far as `events` say.
-pub fn going_on(events: &[Event]) -> Vec<&Event> {
+pub(crate) fn going_on(events: &[Event]) -> Vec<&Event> {
     loops(events, true).into_iter().filter(|found| found.goes_on).map(|found| found.said).collect()
 }
 
 /// The table of the loops that `events`, the newest first, tell of; with the host of each where there are several. A loop that
 /// began before all of them and goes on is not among them. Unless the events go on until now (`ends_now`), a loop without an
 /// end may have ended since.
-pub fn table(
+pub(crate) fn table(
     events: &[Event],
     until_now: &HashMap<LoopName, UntilNow>,
     with_host: bool,

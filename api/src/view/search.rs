@@ -35,7 +35,7 @@ const BEFORE_TIME: &str = " at ";
 /// Processes listed by default: ten screens.
 const DEFAULT_FOUND: usize = 200;
 /// The most processes listed.
-pub const MAX_FOUND: usize = 10_000;
+pub(crate) const MAX_FOUND: usize = 10_000;
 
 /// The columns behind the host.
 const COLUMNS: [Column; 9] = [
@@ -52,7 +52,7 @@ const COLUMNS: [Column; 9] = [
 
 /// What processes are sorted by: the host, or one of the columns behind it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum FoundColumn {
+pub(crate) enum FoundColumn {
     /// The host.
     Host,
     /// A column of processes.
@@ -115,7 +115,7 @@ impl Value for FoundColumn {
 
 /// What processes have in common that are put together.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub enum FoundFold {
+pub(crate) enum FoundFold {
     /// Nothing: each is a row.
     #[default]
     Process,
@@ -131,7 +131,7 @@ pub enum FoundFold {
 
 impl FoundFold {
     /// All: with their names in URLs, and what they are called on the page.
-    pub const ALL: [(Self, &'static str, &'static str); 5] = [
+    pub(crate) const ALL: [(Self, &'static str, &'static str); 5] = [
         (Self::Process, "process", "Processes"),
         (Self::Program, "program", "Programs"),
         (Self::Host, "host", "Hosts"),
@@ -168,7 +168,7 @@ impl Value for FoundFold {
 /// The query of a search.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
-pub struct SearchQuery {
+pub(crate) struct SearchQuery {
     /// The filter.
     #[serde(with = "parameter", skip_serializing_if = "is_default")]
     pub q: FilterText,
@@ -199,7 +199,7 @@ parameters! {
 /// The query of the page of a search.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
-pub struct SearchPageQuery {
+pub(crate) struct SearchPageQuery {
     /// The search.
     #[serde(flatten)]
     pub search: SearchQuery,
@@ -210,7 +210,7 @@ pub struct SearchPageQuery {
 
 impl SearchQuery {
     /// The order that it asks for; by `usual` unless it says what.
-    pub fn order(&self, usual: FoundColumn) -> FoundOrder {
+    pub(crate) fn order(&self, usual: FoundColumn) -> FoundOrder {
         let column = self.sort.unwrap_or(usual);
         let descending = match self.dir {
             Some(direction) => direction == Direction::Descending,
@@ -221,7 +221,7 @@ impl SearchQuery {
 }
 
 /// The column by which the page is sorted without another.
-pub const USUAL: FoundColumn = FoundColumn::Of(Column::Cpu);
+pub(crate) const USUAL: FoundColumn = FoundColumn::Of(Column::Cpu);
 
 impl SearchPageQuery {
     /// Whether the page is sorted by `column`, and then whether the greatest comes first.
@@ -246,18 +246,18 @@ impl SearchPageQuery {
 }
 
 /// The search for the processes that have this value in a field, now or at a moment.
-pub fn of_field(field: &str, value: &str, at: Option<TimeParam>) -> Url {
+pub(crate) fn of_field(field: &str, value: &str, at: Option<TimeParam>) -> Url {
     of_text(&format!("{field} = {}", quoted(value)), at)
 }
 
 /// The search for a text, now or at a moment.
-pub fn of_text(text: &str, at: Option<TimeParam>) -> Url {
+pub(crate) fn of_text(text: &str, at: Option<TimeParam>) -> Url {
     Url::search().with(&SearchQuery { q: FilterText::of(text), at, ..SearchQuery::default() })
 }
 
 /// A text and the time behind it, where it has one: `xz at 16:28`, `nginx at yesterday 03:12`. What is in quotes has none, and
 /// a number alone is more likely to be searched than to be a day of the month.
-pub fn split_time(text: &str, now: &Zoned) -> Option<(String, TimeParam)> {
+pub(crate) fn split_time(text: &str, now: &Zoned) -> Option<(String, TimeParam)> {
     text.match_indices(BEFORE_TIME).find_map(|(place, _)| {
         let (before, time) = (text.get(..place)?.trim(), text.get(place + BEFORE_TIME.len()..)?.trim());
         let is_quoted = before.matches('"').count() % 2 == 1;
@@ -270,7 +270,7 @@ pub fn split_time(text: &str, now: &Zoned) -> Option<(String, TimeParam)> {
 }
 
 /// The filter of the page: words are looked for in users and units, too.
-pub fn widened(q: &FilterText) -> FilterText {
+pub(crate) fn widened(q: &FilterText) -> FilterText {
     let words = q.filter.as_ref().ok().and_then(Filter::words);
     let any = |word: &String| {
         let word = quoted(word);
@@ -287,7 +287,7 @@ pub fn widened(q: &FilterText) -> FilterText {
 }
 
 /// The table of processes; `is_past` when hosts should be shown as they were then.
-pub fn table(found: &[Found], query: &SearchPageQuery, is_past: bool) -> Table {
+pub(crate) fn table(found: &[Found], query: &SearchPageQuery, is_past: bool) -> Table {
     let head = |column: FoundColumn, text, unit| Head {
         column: column.id(),
         text,
@@ -332,7 +332,7 @@ impl Folded<'_> {
 }
 
 /// The table of what processes have in common, those with most CPU first; links narrow the search of `query`.
-pub fn folded(found: &[Found], query: &SearchPageQuery) -> Table {
+pub(crate) fn folded(found: &[Found], query: &SearchPageQuery) -> Table {
     let mut groups: HashMap<(&'static str, Option<&str>), Folded<'_>> = HashMap::new();
     for one in found {
         let group = groups.entry(query.fold.common(one)).or_default();
@@ -382,7 +382,7 @@ fn narrowed(query: &SearchPageQuery, field: &str, value: &str) -> Url {
 }
 
 /// The hosts that a search found, at the moment that was searched.
-pub fn hosts(hosts: &[Arc<Summary>], at_us: Option<i64>) -> Vec<(String, &'static str, Url)> {
+pub(crate) fn hosts(hosts: &[Arc<Summary>], at_us: Option<i64>) -> Vec<(String, &'static str, Url)> {
     let link = |host: &Arc<Summary>| {
         let state = if at_us.is_some() { "" } else { host.state.word() };
         (host.host.to_string(), state, self::host(host, at_us))
@@ -391,13 +391,13 @@ pub fn hosts(hosts: &[Arc<Summary>], at_us: Option<i64>) -> Vec<(String, &'stati
 }
 
 /// The page of a host, now or at a moment.
-pub fn host(host: &Summary, at_us: Option<i64>) -> Url {
+pub(crate) fn host(host: &Summary, at_us: Option<i64>) -> Url {
     let name = host.host.as_str();
     at_us.map_or_else(|| Url::host(name, HostTab::Processes), |at_us| host_at(name, at_us))
 }
 
 /// The derived values of a match.
-pub fn facts(found: &Found) -> ProcessFacts<'_> {
+pub(crate) fn facts(found: &Found) -> ProcessFacts<'_> {
     ProcessFacts { rates: found.rates, ..ProcessFacts::alone(&found.process, found.age_us / 1_000_000) }
 }
 

@@ -3,7 +3,7 @@
 use fleetps_ingestor::alerts::Severity;
 
 /// The colour of a severity: that of a state of hosts.
-pub fn shade(severity: Severity) -> &'static str {
+pub(super) fn shade(severity: Severity) -> &'static str {
     match severity {
         Severity::Critical => "down",
         Severity::Warning => "silent",

@@ -10,7 +10,7 @@ use crate::{
 };
 
 /// What a matcher is about.
-pub fn matcher_words(matcher: &Matcher) -> String {
+pub(crate) fn matcher_words(matcher: &Matcher) -> String {
     let list = |word: &str, names: &[String]| match names {
         [] => String::new(),
         names => format!("{word} {}", display::visible(&names.join(", "))),
@@ -30,13 +30,13 @@ pub fn matcher_words(matcher: &Matcher) -> String {
 }
 
 /// A day as pages call it.
-pub fn day_label(day: Day) -> String {
+pub(crate) fn day_label(day: Day) -> String {
     let word = day.word();
     word[..1].to_uppercase() + &word[1..]
 }
 
 /// The hours of a week.
-pub fn schedule_words(schedule: &Schedule) -> String {
+pub(crate) fn schedule_words(schedule: &Schedule) -> String {
     let day = |day: &Day| day_label(*day)[..3].to_owned();
     let days = match schedule.days.as_slice() {
         [] => "every day".to_owned(),
@@ -46,7 +46,7 @@ pub fn schedule_words(schedule: &Schedule) -> String {
 }
 
 /// A severity as forms and records have it.
-pub fn severity_word(severity: Severity) -> &'static str {
+pub(crate) fn severity_word(severity: Severity) -> &'static str {
     match severity {
         Severity::Info => "info",
         Severity::Warning => "warning",
@@ -58,7 +58,7 @@ pub fn severity_word(severity: Severity) -> &'static str {
 ///
 /// # Errors
 /// When it is none.
-pub fn read_severity(text: &str) -> Result<Option<Severity>, String> {
+pub(crate) fn read_severity(text: &str) -> Result<Option<Severity>, String> {
     match text {
         "" | "any" => Ok(None),
         text => {
@@ -69,7 +69,7 @@ pub fn read_severity(text: &str) -> Result<Option<Severity>, String> {
 }
 
 /// Names with blanks or commas between.
-pub fn read_names(text: &str) -> Vec<String> {
+pub(crate) fn read_names(text: &str) -> Vec<String> {
     let is_between = |letter: char| letter.is_whitespace() || letter == ',';
     text.split(is_between).filter(|name| !name.is_empty()).map(str::to_owned).collect()
 }
@@ -78,7 +78,7 @@ pub fn read_names(text: &str) -> Vec<String> {
 ///
 /// # Errors
 /// When the severity is none.
-pub fn read_matcher(typed: &impl Fn(&str) -> String) -> Result<Matcher, String> {
+pub(crate) fn read_matcher(typed: &impl Fn(&str) -> String) -> Result<Matcher, String> {
     Ok(Matcher {
         severity: read_severity(&typed("severity"))?,
         groups: read_names(&typed("groups")),
@@ -88,7 +88,7 @@ pub fn read_matcher(typed: &impl Fn(&str) -> String) -> Result<Matcher, String> 
 }
 
 /// The hours in the fields of a form.
-pub fn read_schedule(typed: &impl Fn(&str) -> String) -> Schedule {
+pub(crate) fn read_schedule(typed: &impl Fn(&str) -> String) -> Schedule {
     let is_ticked = |day: &Day| !typed(&format!("day_{}", day.word())).is_empty();
     let zone = typed("zone").trim().to_owned();
     Schedule {
@@ -103,7 +103,7 @@ pub fn read_schedule(typed: &impl Fn(&str) -> String) -> Schedule {
 ///
 /// # Errors
 /// When the time is none.
-pub fn read_when(typed: &impl Fn(&str) -> String, now_us: i64) -> Result<When, String> {
+pub(crate) fn read_when(typed: &impl Fn(&str) -> String, now_us: i64) -> Result<When, String> {
     if typed("repeat") == "weekly" {
         return Ok(When::Weekly(read_schedule(typed)));
     }
@@ -113,7 +113,7 @@ pub fn read_when(typed: &impl Fn(&str) -> String, now_us: i64) -> Result<When, S
 }
 
 /// From `from_us` on for a time.
-pub fn once(from_us: i64, length: Duration) -> When {
+pub(crate) fn once(from_us: i64, length: Duration) -> When {
     let length_us = i64::try_from(length.as_micros()).unwrap_or(i64::MAX);
     When::Once { from_us, until_us: from_us.saturating_add(length_us) }
 }
@@ -122,7 +122,7 @@ pub fn once(from_us: i64, length: Duration) -> When {
 ///
 /// # Errors
 /// When a severity or a time is none.
-pub fn read_route(typed: &impl Fn(&str) -> String, channels: &[String]) -> Result<Route, String> {
+pub(crate) fn read_route(typed: &impl Fn(&str) -> String, channels: &[String]) -> Result<Route, String> {
     let ticked = |prefix: &str| -> Vec<String> {
         channels.iter().filter(|id| !typed(&format!("{prefix}_{id}")).is_empty()).cloned().collect()
     };
@@ -149,7 +149,7 @@ pub fn read_route(typed: &impl Fn(&str) -> String, channels: &[String]) -> Resul
 
 /// A silence, as a person may see it.
 #[derive(Debug, Clone, PartialEq)]
-pub struct SilenceEntry {
+pub(crate) struct SilenceEntry {
     /// Its id.
     pub id: String,
     /// The silence, without what is hidden.
@@ -166,7 +166,7 @@ pub struct SilenceEntry {
 
 /// A silence as a page shows it.
 #[derive(Debug, Clone, PartialEq)]
-pub struct SilenceLine {
+pub(crate) struct SilenceLine {
     /// Its id.
     pub id: String,
     /// Whether it holds now, in a word, and the colour of that.
@@ -191,7 +191,7 @@ pub struct SilenceLine {
 
 impl SilenceLine {
     /// The line of `entry`.
-    pub fn of(entry: &SilenceEntry, now_us: i64) -> Self {
+    pub(crate) fn of(entry: &SilenceEntry, now_us: i64) -> Self {
         let silence = &entry.silence;
         let (weekly, until_us) = match &silence.when {
             When::Weekly(schedule) => (Some(schedule_words(schedule)), None),

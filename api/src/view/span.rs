@@ -9,7 +9,7 @@ use crate::{display, query::BadParameter, url::Url};
 
 /// A span with what the URL said, which links keep.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct PageSpan {
+pub(crate) struct PageSpan {
     /// The span.
     pub span: Span,
     /// The span as the URL has it.
@@ -21,7 +21,7 @@ pub struct PageSpan {
 
 /// A moment as pages write it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Stamp {
+pub(crate) struct Stamp {
     /// As programs read it.
     pub exact: String,
     /// As people read it.
@@ -30,19 +30,19 @@ pub struct Stamp {
 
 impl Stamp {
     /// The stamp of a time.
-    pub fn of(time_us: i64) -> Self {
+    pub(crate) fn of(time_us: i64) -> Self {
         Self { exact: display::time_exact(time_us), text: display::time(time_us) }
     }
 
     /// The stamp of a time of today: its day is left out.
-    pub fn clock(time_us: i64) -> Self {
+    pub(crate) fn clock(time_us: i64) -> Self {
         Self { text: display::clock_to_the_second(time_us), ..Self::of(time_us) }
     }
 }
 
 /// A link to another span.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct RangeLink {
+pub(crate) struct RangeLink {
     /// Its label.
     pub label: &'static str,
     /// The address it leads to.
@@ -56,39 +56,44 @@ impl PageSpan {
     ///
     /// # Errors
     /// When it ends before it begins.
-    pub fn of(given: SpanQuery, end_us: i64, now_us: i64, usual: Duration) -> Result<Self, BadParameter> {
+    pub(crate) fn of(
+        given: SpanQuery,
+        end_us: i64,
+        now_us: i64,
+        usual: Duration,
+    ) -> Result<Self, BadParameter> {
         let follows = given.to.map_or(end_us == now_us, |to| to == TimeParam::Now);
         Ok(Self { span: given.resolve(end_us, now_us, usual)?, given, usual, follows })
     }
 
     /// This span, for a page that resolves `given` itself.
-    pub fn fixed(span: Span, given: SpanQuery) -> Self {
+    pub(crate) fn fixed(span: Span, given: SpanQuery) -> Self {
         let usual = Duration::from_micros(span.to_us.saturating_sub(span.from_us).unsigned_abs());
         Self { span, given, usual, follows: false }
     }
 
     /// Its length in ms, where it ends now: the page is asked again as that moves on.
-    pub fn follows_ms(&self) -> Option<i64> {
+    pub(crate) fn follows_ms(&self) -> Option<i64> {
         self.follows.then(|| self.span.to_us.saturating_sub(self.span.from_us) / 1_000)
     }
 
     /// Its beginning.
-    pub fn from(&self) -> Stamp {
+    pub(crate) fn from(&self) -> Stamp {
         Stamp::of(self.span.from_us)
     }
 
     /// Its end.
-    pub fn to(&self) -> Stamp {
+    pub(crate) fn to(&self) -> Stamp {
         Stamp::of(self.span.to_us)
     }
 
     /// The same length of time, or from the same beginning where that was given, until `to_us`.
-    pub fn until(&self, to_us: i64) -> SpanQuery {
+    pub(crate) fn until(&self, to_us: i64) -> SpanQuery {
         SpanQuery { to: Some(TimeParam::At(to_us)), ..self.given.clone() }
     }
 
     /// Links to the ranges that pages offer; `page` has the page's other parameters. They keep a `to`.
-    pub fn ranges(&self, page: &Url) -> Vec<RangeLink> {
+    pub(crate) fn ranges(&self, page: &Url) -> Vec<RangeLink> {
         let here = match (self.given.from, self.given.range) {
             (None, range) => Some(range.unwrap_or(self.usual)),
             _ => None,
@@ -101,7 +106,7 @@ impl PageSpan {
     }
 
     /// The page over the next shorter range: what that is called, and the link.
-    pub fn shorter(&self, page: &Url) -> Option<(&'static str, Url)> {
+    pub(crate) fn shorter(&self, page: &Url) -> Option<(&'static str, Url)> {
         let (range, label) = when::shorter(self.span)?;
         let span = SpanQuery { from: None, to: self.given.to, range: Some(range) };
         Some((label, page.clone().with(&span)))

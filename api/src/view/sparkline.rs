@@ -7,7 +7,7 @@ const HEIGHT: u8 = 16;
 
 /// The outline of percentages as an SVG path, filled from below. 0 % still has a height of one; an unknown value is a
 /// hole.
-pub fn outline(percent: &[Option<u8>]) -> String {
+pub(super) fn outline(percent: &[Option<u8>]) -> String {
     let height = |percent: u8| 1 + (u16::from(percent.min(100)) * u16::from(HEIGHT - 1)).div_ceil(100);
     let mut path = format!("M0 {HEIGHT}");
     let mut drawn = 0;

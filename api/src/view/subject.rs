@@ -17,7 +17,7 @@ const MAX_TEXT_CHARACTERS: usize = fleetps_nats::snapshot::MAX_STRING_BYTES;
 
 /// A process.
 #[derive(Debug)]
-pub struct Subject {
+pub(crate) struct Subject {
     /// Its identity.
     pub identity: Identity,
     /// As it was last seen.
@@ -32,18 +32,18 @@ pub struct Subject {
 
 impl Subject {
     /// Whether it runs and its host is heard of.
-    pub fn is_running(&self) -> bool {
+    pub(crate) fn is_running(&self) -> bool {
         self.is_live && self.moment.as_ref().is_some_and(|moment| moment.summary.state == HostState::Up)
     }
 
     /// Whether a later snapshot of its host is without it.
-    pub fn has_exited(&self) -> bool {
+    pub(crate) fn has_exited(&self) -> bool {
         !self.is_live && self.life.as_ref().is_some_and(|life| life.has_exited)
     }
 }
 
 /// The facts with their labels.
-pub fn facts(subject: &Subject) -> Vec<(&'static str, Cell)> {
+pub(crate) fn facts(subject: &Subject) -> Vec<(&'static str, Cell)> {
     let process = &subject.process;
     let text = |text: Option<&str>| Cell::hostile("", text.unwrap_or(MISSING), MAX_TEXT_CHARACTERS);
     let life = subject.life.as_ref();
@@ -67,7 +67,7 @@ pub fn facts(subject: &Subject) -> Vec<(&'static str, Cell)> {
 }
 
 /// The figures with their labels, as the process was last seen.
-pub fn figures(subject: &Subject) -> Vec<(&'static str, Cell)> {
+pub(crate) fn figures(subject: &Subject) -> Vec<(&'static str, Cell)> {
     let Some(facts) = in_its_snapshot(subject) else { return Vec::new() };
     let is_figure = |column: &Column| column.of().role == FieldRole::Figure || *column == Column::Age;
     let shown = Column::ALL.into_iter().filter(is_figure);
@@ -95,7 +95,7 @@ fn figure(column: Column, facts: &ProcessFacts<'_>) -> Cell {
 }
 
 /// The process with its rates, where its snapshot is known.
-pub fn in_its_snapshot(subject: &Subject) -> Option<ProcessFacts<'_>> {
+pub(crate) fn in_its_snapshot(subject: &Subject) -> Option<ProcessFacts<'_>> {
     let process = &subject.process;
     let is_it = |facts: &ProcessFacts<'_>| facts.process.key() == process.key();
     ProcessFacts::all(subject.moment.as_ref()?).into_iter().find(is_it)

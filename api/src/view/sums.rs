@@ -5,7 +5,7 @@ use fleetps_nats::{Snapshot, model::sums::HostSums};
 use crate::display;
 
 /// CPU use, then memory; empty where nothing is known.
-pub fn line(sums: &HostSums, snapshot: &Snapshot) -> String {
+pub(crate) fn line(sums: &HostSums, snapshot: &Snapshot) -> String {
     let rest = rest(snapshot);
     let parts = [cpu(sums, rest), memory(sums, rest)];
     parts.into_iter().flatten().collect::<Vec<_>>().join(" · ")

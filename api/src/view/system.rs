@@ -16,7 +16,7 @@ use crate::{
 const MAX_CELL_CHARACTERS: usize = 120;
 
 /// The fields of the head of every page about a host.
-pub fn head_fields(moment: &Moment, now_us: i64) -> Vec<(&'static str, Cell)> {
+pub(crate) fn head_fields(moment: &Moment, now_us: i64) -> Vec<(&'static str, Cell)> {
     let summary = &moment.summary;
     let up = summary.state == HostState::Up;
     let memory_percent = summary.memory_percent().filter(|_| up);
@@ -94,7 +94,7 @@ fn duration(seconds: u64) -> String {
 }
 
 /// The System page as of `now_us`.
-pub fn view(moment: &Moment, now_us: i64) -> View {
+pub(crate) fn view(moment: &Moment, now_us: i64) -> View {
     let mut fields = head_fields(moment, now_us);
     fields.extend(system_fields(moment.snapshot()));
     fields.extend(load_fields(moment));

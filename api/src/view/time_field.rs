@@ -14,7 +14,7 @@ const MAX_NAME_BYTES: usize = 40;
 
 /// The time zone of a reader.
 #[derive(Debug, Clone, PartialEq)]
-pub struct ReaderZone {
+pub(crate) struct ReaderZone {
     /// Its name.
     pub name: String,
     /// The zone.
@@ -29,7 +29,7 @@ impl Default for ReaderZone {
 
 impl ReaderZone {
     /// The zone of this name, as in `Europe/Berlin`; none where this machine does not know it.
-    pub fn find(name: &str) -> Option<Self> {
+    pub(crate) fn find(name: &str) -> Option<Self> {
         let is_name = |byte: u8| byte.is_ascii_alphanumeric() || b"/_+-".contains(&byte);
         if name.is_empty() || name.len() > MAX_NAME_BYTES || !name.bytes().all(is_name) {
             return None;
@@ -39,19 +39,19 @@ impl ReaderZone {
     }
 
     /// The zone that a browser tells; UTC without it.
-    pub fn of_browser(headers: &HeaderMap) -> Self {
+    pub(crate) fn of_browser(headers: &HeaderMap) -> Self {
         let lists = headers.get_all(header::COOKIE).iter().filter_map(|value| value.to_str().ok());
         let mut pairs = lists.flat_map(|list| list.split(';')).filter_map(|pair| pair.trim().split_once('='));
         pairs.find(|(name, _)| *name == COOKIE).and_then(|(_, name)| Self::find(name)).unwrap_or_default()
     }
 
     /// What its clock shows at `now_us`.
-    pub fn now(&self, now_us: i64) -> Zoned {
+    pub(crate) fn now(&self, now_us: i64) -> Zoned {
         Timestamp::from_microsecond(now_us).unwrap_or_default().to_zoned(self.zone.clone())
     }
 
     /// A time as a field has it. What is not to the millisecond is now, and nobody typed it: to the second is enough to read.
-    pub fn written(&self, time_us: i64) -> String {
+    pub(crate) fn written(&self, time_us: i64) -> String {
         let shown_us = match time_us % 1_000 {
             0 => time_us,
             _ => time_us.div_euclid(1_000_000).saturating_mul(1_000_000),
@@ -62,7 +62,7 @@ impl ReaderZone {
 
 /// What a request says about times: the reader's zone, and what was typed that is no time.
 #[derive(Debug, Clone, Default)]
-pub struct TypedTimes {
+pub(crate) struct TypedTimes {
     /// The zone of the fields.
     pub zone: ReaderZone,
     /// What could not be read, by parameter.
@@ -71,7 +71,7 @@ pub struct TypedTimes {
 
 /// A field for a time.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct TimeField {
+pub(crate) struct TimeField {
     /// Its parameter.
     pub name: &'static str,
     /// Its label.
@@ -84,7 +84,7 @@ pub struct TimeField {
 
 impl TypedTimes {
     /// The field of a parameter that means this time; an empty one without it.
-    pub fn field(&self, name: &'static str, label: &'static str, time_us: Option<i64>) -> TimeField {
+    pub(crate) fn field(&self, name: &'static str, label: &'static str, time_us: Option<i64>) -> TimeField {
         match self.wrong.iter().find(|wrong| wrong.parameter == name) {
             Some(wrong) => {
                 TimeField { name, label, value: wrong.given.clone(), problem: Some(wrong.advice()) }
@@ -99,7 +99,7 @@ impl TypedTimes {
 
 /// A form for a span.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct SpanForm {
+pub(crate) struct SpanForm {
     /// Where it leads.
     pub path: String,
     /// Its hidden fields.
@@ -112,7 +112,7 @@ pub struct SpanForm {
 
 impl SpanForm {
     /// The form that leads to `page`, with the rest of its parameters, over another span than this one.
-    pub fn of(times: &TypedTimes, page: &Url, span: Span) -> Self {
+    pub(crate) fn of(times: &TypedTimes, page: &Url, span: Span) -> Self {
         let is_other = |(name, _): &(String, String)| !["from", "to", "range"].contains(&name.as_str());
         Self {
             path: page.path().to_owned(),
@@ -126,14 +126,14 @@ impl SpanForm {
     }
 
     /// Whether something that was typed is no time.
-    pub fn has_problem(&self) -> bool {
+    pub(crate) fn has_problem(&self) -> bool {
         self.fields.iter().any(|field| field.problem.is_some())
     }
 }
 
 /// A form that leads to another moment of the same page.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct MomentForm {
+pub(crate) struct MomentForm {
     /// Where it leads.
     pub path: String,
     /// Its hidden fields.
@@ -146,7 +146,7 @@ pub struct MomentForm {
 
 impl MomentForm {
     /// The form of a page with these links.
-    pub fn of(times: &TypedTimes, links: &Links) -> Self {
+    pub(crate) fn of(times: &TypedTimes, links: &Links) -> Self {
         let live = links.live();
         Self {
             path: live.path().to_owned(),

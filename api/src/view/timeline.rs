@@ -10,14 +10,14 @@ use super::{
 use crate::{display, url::Url};
 
 /// From here on, times need their day.
-pub const DAY_US: i64 = 86_400_000_000;
+pub(crate) const DAY_US: i64 = 86_400_000_000;
 /// Below this, times need their seconds: two labels might lie in one minute.
 const SECONDS_BELOW_US: i64 = 600_000_000;
 
 /// A timeline. The picture comes by a request of its own, so that a page does not wait
 /// for it; over it lie buttons, one for each part, which travel there without scripts.
 #[derive(Debug, Clone)]
-pub struct Timeline {
+pub(crate) struct Timeline {
     /// Its span.
     pub span: Span,
     /// The picture.
@@ -39,7 +39,7 @@ impl Timeline {
     const PARTS: i64 = 60;
 
     /// The timeline of `host`, as of `now_us`.
-    pub fn new(host: &str, links: &Links, now_us: i64) -> Self {
+    pub(crate) fn new(host: &str, links: &Links, now_us: i64) -> Self {
         let when = &links.when;
         let span = when.span(now_us);
         let ends = SpanQuery::of(span);
@@ -60,13 +60,13 @@ impl Timeline {
     }
 
     /// The middle of each part: as URLs have it, and as people read it.
-    pub fn parts(&self) -> Vec<(String, String)> {
+    pub(crate) fn parts(&self) -> Vec<(String, String)> {
         let middle = |part: i64| self.at_share((part as f64 + 0.5) / Self::PARTS as f64);
         (0..Self::PARTS).map(middle).map(|at_us| (written(at_us), display::time(at_us))).collect()
     }
 
     /// The times below it.
-    pub fn labels(&self) -> Vec<(String, String)> {
+    pub(crate) fn labels(&self) -> Vec<(String, String)> {
         labels(self.span)
     }
 
@@ -76,7 +76,7 @@ impl Timeline {
 }
 
 /// The times below a picture of `span`, from end to end: as programs read them, and as people do.
-pub fn labels(span: Span) -> Vec<(String, String)> {
+pub(crate) fn labels(span: Span) -> Vec<(String, String)> {
     let text = match span.to_us.saturating_sub(span.from_us) {
         ..SECONDS_BELOW_US => display::clock_to_the_second,
         SECONDS_BELOW_US..DAY_US => display::clock,

@@ -24,10 +24,10 @@ use crate::{
 /// Lines by default: two screens.
 const DEFAULT_LINES: usize = 50;
 /// The most lines, and what the sum for shares is made of: more programs than a large fleet runs.
-pub const MAX_LINES: usize = 10_000;
+pub(crate) const MAX_LINES: usize = 10_000;
 
 /// The orders of a top: name in the URL, and on the page.
-pub const ORDERS: [(TopBy, &str, &str); 5] = [
+pub(crate) const ORDERS: [(TopBy, &str, &str); 5] = [
     (TopBy::Cpu, "cpu", "CPU time"),
     (TopBy::Memory, "memory", "Memory"),
     (TopBy::Peak, "peak", "Peak memory"),
@@ -36,7 +36,7 @@ pub const ORDERS: [(TopBy, &str, &str); 5] = [
 ];
 
 /// The groupings of a top: name in the URL, and on the page.
-pub const GROUPS: [(TopGroup, &str, &str); 5] = [
+pub(crate) const GROUPS: [(TopGroup, &str, &str); 5] = [
     (TopGroup::Process, "process", "Process"),
     (TopGroup::Name, "name", "Program"),
     (TopGroup::User, "user", "User"),
@@ -74,7 +74,7 @@ impl Value for TopGroup {
 
 /// What the page shows.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub enum TopShow {
+pub(crate) enum TopShow {
     /// Who used most.
     #[default]
     Use,
@@ -102,14 +102,14 @@ impl Value for TopShow {
 }
 
 /// The name of a value in URLs and in JSON.
-pub fn id<T: Copy + PartialEq>(value: T, known: &[(T, &'static str, &'static str)]) -> &'static str {
+pub(crate) fn id<T: Copy + PartialEq>(value: T, known: &[(T, &'static str, &'static str)]) -> &'static str {
     known.iter().find(|(candidate, ..)| *candidate == value).map_or("", |(_, id, _)| id)
 }
 
 /// The query of a top.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
-pub struct TopQuery {
+pub(crate) struct TopQuery {
     /// By what it is ordered.
     #[serde(with = "parameter", skip_serializing_if = "is_default")]
     pub by: TopBy,
@@ -139,7 +139,7 @@ parameters! {
 
 /// Common parts of a top's rows.
 #[derive(Debug, Clone)]
-pub struct TopTable<'a> {
+pub(crate) struct TopTable<'a> {
     /// The query.
     pub query: &'a TopQuery,
     /// Over which time.
@@ -149,7 +149,7 @@ pub struct TopTable<'a> {
 }
 
 /// How much a row has of what the top is ordered by.
-pub fn amount(row: &TopRow, by: TopBy) -> Option<u64> {
+pub(crate) fn amount(row: &TopRow, by: TopBy) -> Option<u64> {
     match by {
         TopBy::Cpu => row.cpu_time_ms,
         TopBy::Memory => row.memory_bytes.map(|bytes| bytes.round() as u64),
@@ -160,7 +160,7 @@ pub fn amount(row: &TopRow, by: TopBy) -> Option<u64> {
 }
 
 /// The sum of the rows; peaks have none.
-pub fn sum(rows: &[TopRow], by: TopBy) -> Option<f64> {
+pub(crate) fn sum(rows: &[TopRow], by: TopBy) -> Option<f64> {
     let amounts = rows.iter().filter_map(|row| amount(row, by));
     (by != TopBy::Peak).then(|| amounts.map(|amount| amount as f64).sum())
 }
@@ -180,14 +180,14 @@ fn is_of_one(by: TopBy, group: TopGroup) -> bool {
 }
 
 /// A row's share of `sum`, in percent.
-pub fn share(row: &TopRow, by: TopBy, sum: Option<f64>) -> Option<f64> {
+pub(crate) fn share(row: &TopRow, by: TopBy, sum: Option<f64>) -> Option<f64> {
     let sum = sum.filter(|sum| *sum > 0.0)?;
     Some(amount(row, by)? as f64 * 100.0 / sum)
 }
 
 impl TopTable<'_> {
     /// The table of `rows`.
-    pub fn table(&self, rows: &[TopRow]) -> Table {
+    pub(crate) fn table(&self, rows: &[TopRow]) -> Table {
         let greatest = rows.first().and_then(|row| amount(row, self.query.by)).unwrap_or_default() as f64;
         let row = |(number, row): (usize, &TopRow)| Row {
             id: format!("t-{number}"),

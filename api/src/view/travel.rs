@@ -22,7 +22,7 @@ const DEFAULT_RANGE: Duration = Duration::from_secs(3_600);
 /// The part of a query that says the moment of a page, and the span of its timeline.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
-pub struct TimeQuery {
+pub(crate) struct TimeQuery {
     /// The moment; absent for the present.
     #[serde(with = "parameter::optional", skip_serializing_if = "Option::is_none")]
     pub at: Option<TimeParam>,
@@ -43,7 +43,7 @@ impl TimeQuery {
     ///
     /// # Errors
     /// When the span ends before it begins.
-    pub fn resolve(&self, now_us: i64) -> Result<When, BadParameter> {
+    pub(crate) fn resolve(&self, now_us: i64) -> Result<When, BadParameter> {
         let at_us = self.at.map(|at| at.resolve(now_us));
         let span = self.span.resolve(at_us.unwrap_or(now_us), now_us, DEFAULT_RANGE)?;
         let has_ends = self.span.from.is_some() || self.span.to.is_some();
@@ -67,14 +67,14 @@ impl From<&When> for TimeQuery {
 }
 
 /// A host as it was at a moment.
-pub fn host_at(host: &str, at_us: i64) -> Url {
+pub(crate) fn host_at(host: &str, at_us: i64) -> Url {
     let at = TimeQuery { at: Some(TimeParam::at(at_us)), ..TimeQuery::default() };
     Url::host(host, HostTab::Processes).with(&at)
 }
 
 /// The moment that a page shows, and the span of its timeline.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct When {
+pub(crate) struct When {
     /// The moment; absent for the present.
     pub at_us: Option<i64>,
     /// Whether the moment was given as a time ago, so that the URL means another one every time.
@@ -88,7 +88,7 @@ pub struct When {
 impl When {
     /// The span of the timeline. Without given ends it ends now, or so that the moment lies within it; then its ends are
     /// multiples of a quarter, so that it stays where it is while one steps from sample to sample.
-    pub fn span(&self, now_us: i64) -> Span {
+    pub(crate) fn span(&self, now_us: i64) -> Span {
         if let Some(span) = self.span {
             return span;
         }
@@ -109,12 +109,12 @@ impl When {
     }
 
     /// Whether the span has this length and ends by itself.
-    pub fn has_range(&self, range: Duration) -> bool {
+    pub(crate) fn has_range(&self, range: Duration) -> bool {
         self.span.is_none() && self.length() == range
     }
 
     /// The same at another moment; `None` is the present. A span that does not hold the moment moves there.
-    pub fn at(&self, at_us: Option<i64>) -> Self {
+    pub(crate) fn at(&self, at_us: Option<i64>) -> Self {
         let span = match (self.span, at_us) {
             (Some(span), Some(at_us)) => Some(moved_to(span, at_us, now_us())),
             (span, _) => span,
@@ -123,7 +123,7 @@ impl When {
     }
 
     /// The same over the last `range`.
-    pub fn ranged(&self, range: Duration) -> Self {
+    pub(crate) fn ranged(&self, range: Duration) -> Self {
         Self { span: None, range: Some(range).filter(|range| *range != DEFAULT_RANGE), ..self.clone() }
     }
 }
@@ -139,7 +139,7 @@ fn moved_to(span: Span, at_us: i64, now_us: i64) -> Span {
 
 /// A page about a host, and the links that lead from it through time.
 #[derive(Debug, Clone)]
-pub struct Links {
+pub(crate) struct Links {
     /// The page, with the parameters that have nothing to do with time.
     pub page: Url,
     /// The moment and the span.
@@ -148,17 +148,17 @@ pub struct Links {
 
 impl Links {
     /// The same page at another moment or over another span.
-    pub fn to(&self, when: &When) -> Url {
+    pub(crate) fn to(&self, when: &When) -> Url {
         self.page.clone().with(&TimeQuery::from(when))
     }
 
     /// The same page at this moment.
-    pub fn at(&self, at_us: i64) -> Url {
+    pub(crate) fn at(&self, at_us: i64) -> Url {
         self.to(&self.when.at(Some(at_us)))
     }
 
     /// The same page over the next shorter range: what that is called, and the link. A span with ends keeps its end.
-    pub fn shorter(&self, now_us: i64) -> Option<(&'static str, Url)> {
+    pub(crate) fn shorter(&self, now_us: i64) -> Option<(&'static str, Url)> {
         let (range, label) = when::shorter(self.when.span(now_us))?;
         let when = match self.when.span {
             Some(Span { to_us, .. }) => {
@@ -171,7 +171,7 @@ impl Links {
     }
 
     /// The same page now.
-    pub fn live(&self) -> Url {
+    pub(crate) fn live(&self) -> Url {
         self.to(&self.when.at(None))
     }
 }

@@ -19,7 +19,7 @@ const DEEP_LEVEL: usize = 8;
 
 /// A visible row.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct TreeRow {
+pub(super) struct TreeRow {
     /// The process, by its place in the snapshot.
     pub index: usize,
     /// 1 for roots.
@@ -38,7 +38,7 @@ pub struct TreeRow {
 
 /// The visible rows, at most as many as requested.
 #[derive(Debug, Default)]
-pub struct TreeRows {
+pub(super) struct TreeRows {
     /// The rows, from the top.
     pub rows: Vec<TreeRow>,
     /// Rows that would be visible with more room.
@@ -57,7 +57,7 @@ struct Forest {
 }
 
 /// Arranges the processes as `query` says; `matches` tells of each whether the filter lets it through.
-pub fn arrange(processes: &[ProcessFacts<'_>], matches: &[bool], query: &ProcessQuery) -> TreeRows {
+pub(super) fn arrange(processes: &[ProcessFacts<'_>], matches: &[bool], query: &ProcessQuery) -> TreeRows {
     let mut forest = Forest::plant(processes);
     let subtree = forest.sums(processes);
     let holds_match = forest.holds_match(matches);

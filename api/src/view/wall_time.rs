@@ -18,7 +18,7 @@ use jiff::{
 };
 
 /// Longer texts are no times.
-pub const MAX_BYTES: usize = 64;
+pub(super) const MAX_BYTES: usize = 64;
 /// How far ahead of the server's clock the reader's may be: a time of day is today's until then.
 const AHEAD_S: i64 = 60;
 /// Years to look back for a day without a year: there is a February 29 in eight.
@@ -51,7 +51,7 @@ const WEEKDAYS: [(&str, Weekday); 7] = [
 ///
 /// # Errors
 /// The problem, as a clause; empty where nothing can be said but that it is no time.
-pub fn read(text: &str, now: &Zoned) -> Result<i64, String> {
+pub(super) fn read(text: &str, now: &Zoned) -> Result<i64, String> {
     if text.len() > MAX_BYTES {
         return Err(String::new());
     }
@@ -63,7 +63,7 @@ pub fn read(text: &str, now: &Zoned) -> Result<i64, String> {
 }
 
 /// A time so that [`read`] reads it again: in `zone`, with its offset where that time of day occurs twice.
-pub fn written(time_us: i64, zone: &TimeZone) -> String {
+pub(super) fn written(time_us: i64, zone: &TimeZone) -> String {
     let Ok(time) = Timestamp::from_microsecond(time_us) else { return String::new() };
     let local = time.to_zoned(zone.clone());
     let digits = match time_us {

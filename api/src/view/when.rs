@@ -23,7 +23,7 @@ use crate::{
 };
 
 /// The ranges that pages offer, and what they are called there.
-pub const RANGES: [(Duration, &str); 7] = [
+pub(crate) const RANGES: [(Duration, &str); 7] = [
     (Duration::from_secs(300), "5 m"),
     (Duration::from_secs(900), "15 m"),
     (Duration::from_secs(3_600), "1 h"),
@@ -33,7 +33,7 @@ pub const RANGES: [(Duration, &str); 7] = [
     (Duration::from_secs(30 * 86_400), "30 d"),
 ];
 /// The next shorter of them than a span.
-pub fn shorter(span: Span) -> Option<(Duration, &'static str)> {
+pub(crate) fn shorter(span: Span) -> Option<(Duration, &'static str)> {
     let length_us = span.to_us.saturating_sub(span.from_us);
     RANGES.into_iter().rfind(|(range, _)| micros(*range) < length_us)
 }
@@ -48,7 +48,7 @@ const EXPECTED: &str = "a time as in 16:28, yesterday 03:12, Nov 27 4:28 PM, 202
 
 /// A moment, as a URL says it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum TimeParam {
+pub(crate) enum TimeParam {
     /// `now`.
     Now,
     /// `-15m`.
@@ -59,12 +59,12 @@ pub enum TimeParam {
 
 impl TimeParam {
     /// A time to the millisecond, which is what the history keeps.
-    pub fn at(time_us: i64) -> Self {
+    pub(crate) fn at(time_us: i64) -> Self {
         Self::At(time_us.div_euclid(1_000).saturating_mul(1_000))
     }
 
     /// The moment it means at `now_us`, in µs since 1970 UTC.
-    pub fn resolve(self, now_us: i64) -> i64 {
+    pub(crate) fn resolve(self, now_us: i64) -> i64 {
         match self {
             Self::Now => now_us,
             Self::Ago(ago) => now_us.saturating_sub(micros(ago)),
@@ -73,12 +73,12 @@ impl TimeParam {
     }
 
     /// Whether it means another moment every time.
-    pub fn is_relative(self) -> bool {
+    pub(crate) fn is_relative(self) -> bool {
         !matches!(self, Self::At(_))
     }
 
     /// Reads what means the same to every reader: a time with its zone, `now`, or how long ago.
-    pub fn exact(given: &str) -> Option<Self> {
+    pub(crate) fn exact(given: &str) -> Option<Self> {
         let text = given.trim();
         if text.eq_ignore_ascii_case("now") {
             return Some(Self::Now);
@@ -99,7 +99,7 @@ impl TimeParam {
     ///
     /// # Errors
     /// What it can be, which completes "expected …".
-    pub fn typed(given: &str, now: &Zoned) -> Result<Self, String> {
+    pub(crate) fn typed(given: &str, now: &Zoned) -> Result<Self, String> {
         if let Some(exact) = Self::exact(given) {
             return Ok(exact);
         }
@@ -179,7 +179,7 @@ impl Value for Duration {
 /// The part of a query that says a span. Links keep it as it was given: `range=1h` goes on meaning the last hour.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
-pub struct SpanQuery {
+pub(crate) struct SpanQuery {
     /// The beginning.
     #[serde(with = "parameter::optional", skip_serializing_if = "Option::is_none")]
     pub from: Option<TimeParam>,
@@ -201,7 +201,7 @@ parameters! {
 
 impl SpanQuery {
     /// This span.
-    pub fn of(span: Span) -> Self {
+    pub(crate) fn of(span: Span) -> Self {
         let (from, to) = (TimeParam::at(span.from_us), TimeParam::at(span.to_us));
         Self { from: Some(from), to: Some(to), range: None }
     }
@@ -211,7 +211,7 @@ impl SpanQuery {
     ///
     /// # Errors
     /// When it ends before it begins.
-    pub fn resolve(&self, end_us: i64, now_us: i64, usual: Duration) -> Result<Span, BadParameter> {
+    pub(crate) fn resolve(&self, end_us: i64, now_us: i64, usual: Duration) -> Result<Span, BadParameter> {
         let to_us = self.to.map_or(end_us, |to| to.resolve(now_us));
         let length_us = micros(self.range.unwrap_or(usual));
         let from_us = self.from.map_or(to_us.saturating_sub(length_us), |from| from.resolve(now_us));
@@ -236,7 +236,7 @@ fn written_to(time_us: i64, digits: usize) -> String {
 }
 
 /// A length of time in µs.
-pub fn micros(duration: Duration) -> i64 {
+pub(crate) fn micros(duration: Duration) -> i64 {
     i64::try_from(duration.as_micros()).unwrap_or(i64::MAX)
 }
 

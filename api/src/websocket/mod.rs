@@ -48,7 +48,7 @@ const PROTOCOL: &str = "fleetps.v1";
 ///
 /// # Errors
 /// When the request asks for no socket, comes from a page of another site, or there are too many sockets.
-pub async fn open(
+pub(crate) async fn open(
     State(shared): State<AppState>,
     scoped: ScopedFleet,
     person: Person,

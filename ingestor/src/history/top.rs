@@ -170,7 +170,7 @@ fn machine_cpu_ms(
     let sql = render(&MachineCpuSql { host_sample: &host_sample, of_host: of_host(host) });
     let (from_ms, to_ms) = query.span.bounds_ms();
     let values = params![host.map(HostName::as_str), from_ms, to_ms];
-    let read = |row: &Row<'_>| Ok((row.get::<_, i64>(0)?, row.get::<_, u64>(1)?));
+    let read = |row: &Row<'_>| Ok((row.get::<_, i64>("used_ms")?, row.get::<_, u64>("silent")?));
     let (ms, silent) = reading.connection.query_row(&sql, values, read)?;
     Ok(u64::try_from(ms).ok().filter(|_| silent == 0))
 }

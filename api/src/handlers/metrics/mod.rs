@@ -30,7 +30,7 @@ use crate::{
 const MAX_PROGRAMS: usize = 100;
 
 /// How fleetps itself is.
-pub async fn own(State(shared): State<AppState>, headers: HeaderMap) -> Result<Response, Refusal> {
+pub(crate) async fn own(State(shared): State<AppState>, headers: HeaderMap) -> Result<Response, Refusal> {
     let format = accepted(&headers);
     // Reads what the system says, and all summaries of hosts.
     let views = shared.fleet_views.clone();
@@ -47,7 +47,7 @@ pub async fn own(State(shared): State<AppState>, headers: HeaderMap) -> Result<R
 /// What to read of hosts: `group` is a tag that they have, `programs` how many of each by CPU and by memory.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
-pub struct HostsQuery {
+pub(crate) struct HostsQuery {
     #[serde(with = "parameter")]
     group: String,
     #[serde(with = "parameter")]
@@ -55,7 +55,7 @@ pub struct HostsQuery {
 }
 
 /// The hosts that one may see, or those of a group, with their busiest programs.
-pub async fn hosts(
+pub(crate) async fn hosts(
     State(shared): State<AppState>,
     person: Person,
     headers: HeaderMap,

@@ -85,7 +85,7 @@ impl<'a> Written<'a> {
 }
 
 /// The message of a WebSocket about a new snapshot of a machine.
-pub fn message(machine_id: &str, snapshot: &Snapshot) -> String {
+pub(crate) fn message(machine_id: &str, snapshot: &Snapshot) -> String {
     #[derive(Serialize)]
     struct Message<'a> {
         r#type: &'static str,

@@ -33,7 +33,7 @@ const INTERVAL_S: std::ops::RangeInclusive<i64> = 1..=3_600;
 /// What a machine says of itself, kept in its record.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
-pub struct Machine {
+pub(crate) struct Machine {
     /// Its name.
     pub hostname: String,
     /// Its operating system.
@@ -56,13 +56,13 @@ pub struct Machine {
 
 impl Machine {
     /// What is kept of the machine of `known`.
-    pub fn of(known: &LegacyHost) -> Self {
+    pub(crate) fn of(known: &LegacyHost) -> Self {
         let kept = known.agent().and_then(|agent| agent.machine.clone());
         kept.and_then(|kept| serde_json::from_value(kept).ok()).unwrap_or_default()
     }
 
     /// As it is kept in the record.
-    pub fn kept(&self) -> Value {
+    pub(crate) fn kept(&self) -> Value {
         serde_json::to_value(self).unwrap_or_default()
     }
 }
@@ -259,7 +259,7 @@ pub(super) async fn one(
 }
 
 /// The machine of this id, if it may be seen.
-pub fn of_reader(reader: &Reader, id: &str) -> Option<LegacyHost> {
+pub(super) fn of_reader(reader: &Reader, id: &str) -> Option<LegacyHost> {
     reader.named(SYSTEM, id)
 }
 

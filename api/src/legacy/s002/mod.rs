@@ -20,13 +20,13 @@ use serde_json::json;
 
 use super::{Fault, Legacy, Sender, System, fault::answer};
 
-pub use lists::message;
-pub use machines::Machine;
+pub(crate) use lists::message;
+pub(crate) use machines::Machine;
 
 const SYSTEM: System = System::S002;
 
 /// The routes of this system.
-pub fn routes() -> Router<Arc<Legacy>> {
+pub(super) fn routes() -> Router<Arc<Legacy>> {
     Router::new()
         .route("/api/", get(addresses))
         .route("/api/machine/", get(machines::list).post(machines::register))

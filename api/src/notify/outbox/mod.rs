@@ -51,9 +51,9 @@ pub use pace::Pace;
 pub use record::{Record, State};
 
 /// The stream.
-pub const STREAM: &str = "NOTIFY";
+pub(super) const STREAM: &str = "NOTIFY";
 /// The bucket of records.
-pub const BUCKET: &str = "notify_outbox";
+pub(super) const BUCKET: &str = "notify_outbox";
 /// Its subjects: one for each channel.
 const SUBJECTS: &str = "fleetps-notify.*";
 /// Some 4,000 messages with charts: receivers that are away for a day while a fleet has trouble.

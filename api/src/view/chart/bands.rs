@@ -14,7 +14,7 @@ const NARROWEST: f64 = 6.0;
 
 /// A time in which an alert was open.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Band {
+pub(crate) struct Band {
     /// The alert's id.
     pub id: String,
     /// Its rule.
@@ -31,7 +31,7 @@ pub struct Band {
 
 /// A band in the list below charts.
 #[derive(Debug, Clone)]
-pub struct BandLine {
+pub(crate) struct BandLine {
     /// The alert.
     pub url: Url,
     /// Its rule, and what on the host.
@@ -45,7 +45,7 @@ pub struct BandLine {
 }
 
 /// Draws bands behind the lines of a chart over `span`.
-pub fn draw(chart: &mut Chart, bands: &[Band], span: Span) {
+pub(crate) fn draw(chart: &mut Chart, bands: &[Band], span: Span) {
     let frame = Frame::whole(span, 1.0);
     let shapes = Severity::ALL.into_iter().filter_map(|severity| {
         let mut path = Pen::default();
@@ -61,7 +61,7 @@ pub fn draw(chart: &mut Chart, bands: &[Band], span: Span) {
 }
 
 /// The bands as a list, the latest first.
-pub fn lines(bands: &[Band]) -> Vec<BandLine> {
+pub(crate) fn lines(bands: &[Band]) -> Vec<BandLine> {
     let line = |band: &Band| BandLine {
         url: Url::alert(&band.id),
         text: match band.instance.as_str() {

@@ -13,7 +13,7 @@ const BETWEEN: f64 = 24.0;
 
 /// How the values of a chart are written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Unit {
+pub(crate) enum Unit {
     /// Percent of all cores, or of all memory.
     Percent,
     /// A load average.
@@ -28,7 +28,7 @@ pub enum Unit {
 
 /// A line of a chart.
 #[derive(Debug, Clone, Copy)]
-pub struct Line {
+pub(crate) struct Line {
     /// The name of its value: see [`HostPoint::names`].
     pub field: &'static str,
     /// Its label.
@@ -39,14 +39,14 @@ pub struct Line {
 
 impl Line {
     /// Its value in one part of the span.
-    pub fn value(&self, point: &HostPoint) -> Option<Extent> {
+    pub(crate) fn value(&self, point: &HostPoint) -> Option<Extent> {
         point.extent(self.field)
     }
 }
 
 /// A chart with the lines in it.
 #[derive(Debug, Clone, Copy)]
-pub struct Kind {
+pub(crate) struct Kind {
     /// Its name in the page.
     pub id: &'static str,
     /// Its label.
@@ -58,7 +58,7 @@ pub struct Kind {
 }
 
 /// The charts of the History page, in its order.
-pub const KINDS: [Kind; 6] = [
+pub(crate) const KINDS: [Kind; 6] = [
     Kind {
         id: "cpu",
         label: "CPU",
@@ -108,7 +108,7 @@ pub const KINDS: [Kind; 6] = [
 ];
 
 /// The values of a line at all points.
-pub fn points(metrics: &HostMetrics, line: &Line) -> Vec<Point> {
+pub(crate) fn points(metrics: &HostMetrics, line: &Line) -> Vec<Point> {
     let point =
         |point: &HostPoint| Point { from_us: point.from_us, to_us: point.to_us, value: line.value(point) };
     metrics.points.iter().map(point).collect()
@@ -116,7 +116,7 @@ pub fn points(metrics: &HostMetrics, line: &Line) -> Vec<Point> {
 
 impl Kind {
     /// The value at the top of its chart: all of what there is of CPU and memory, a round one otherwise.
-    pub fn top(&self, metrics: &HostMetrics) -> f64 {
+    pub(crate) fn top(&self, metrics: &HostMetrics) -> f64 {
         let values = self.lines.iter().map(|line| line::greatest(&points(metrics, line)));
         let greatest = values.fold(0.0, f64::max);
         match self.unit {
@@ -128,7 +128,7 @@ impl Kind {
     }
 
     /// Its chart.
-    pub fn draw(&self, metrics: &HostMetrics, span: Span) -> Chart {
+    pub(crate) fn draw(&self, metrics: &HostMetrics, span: Span) -> Chart {
         let frame = Frame::whole(span, self.top(metrics));
         let mut shapes = vec![frame.grid(), frame.gaps(&metrics.gaps)];
         for line in self.lines {
@@ -146,7 +146,7 @@ fn memory_total_bytes(metrics: &HostMetrics) -> Option<f64> {
 }
 
 /// The picture of a timeline: CPU above memory, each in its half.
-pub fn timeline(metrics: &HostMetrics, span: Span) -> Chart {
+pub(crate) fn timeline(metrics: &HostMetrics, span: Span) -> Chart {
     let height = (HEIGHT - BETWEEN) / 2.0;
     let [cpu_kind, memory_kind, ..] = &KINDS;
     let mut shapes: Vec<Shape> = vec![Frame::whole(span, 1.0).gaps(&metrics.gaps)];

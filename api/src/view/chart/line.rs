@@ -6,7 +6,7 @@ use super::{Frame, Pen, Shape};
 
 /// A value in one part of a span.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Point {
+pub(crate) struct Point {
     /// When the first sample of this part was captured.
     pub from_us: i64,
     /// When the last one was.
@@ -23,13 +23,19 @@ impl Point {
 }
 
 /// The greatest of the values.
-pub fn greatest(points: &[Point]) -> f64 {
+pub(crate) fn greatest(points: &[Point]) -> f64 {
     points.iter().filter_map(|point| point.value).map(|value| value.max).fold(0.0, f64::max)
 }
 
 /// The shapes of `points`, with `class` and the classes `band`, `area`, `line`. A line is broken where a value is
 /// unknown and over each of `gaps`. `filled` also fills the area below the line.
-pub fn shapes(frame: &Frame, class: &str, points: &[Point], gaps: &[Span], filled: bool) -> Vec<Shape> {
+pub(crate) fn shapes(
+    frame: &Frame,
+    class: &str,
+    points: &[Point],
+    gaps: &[Span],
+    filled: bool,
+) -> Vec<Shape> {
     let runs = runs(points, gaps);
     let (mut band, mut area, mut line) = (Pen::default(), Pen::default(), Pen::default());
     for run in &runs {

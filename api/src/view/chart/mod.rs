@@ -6,27 +6,27 @@
 //! when alerts were open. `hosts` lists the charts of a host, `panel`
 //! is the frame around them on a page.
 
-pub mod bands;
-pub mod hosts;
-pub mod line;
-pub mod panel;
-pub mod processes;
-pub mod stack;
+pub(crate) mod bands;
+pub(crate) mod hosts;
+pub(crate) mod line;
+pub(crate) mod panel;
+pub(crate) mod processes;
+pub(crate) mod stack;
 
 use askama::Template;
 use fleetps_ingestor::history::Span;
 
 /// Units across: about two for each pixel of a wide page.
-pub const WIDTH: f64 = 2000.0;
+pub(crate) const WIDTH: f64 = 2000.0;
 /// Units from bottom to top.
-pub const HEIGHT: f64 = 400.0;
+pub(crate) const HEIGHT: f64 = 400.0;
 /// Equal parts between the times below a chart: [`timeline::labels`](super::timeline::labels) has one more.
-pub const TIMES: i32 = 6;
+pub(crate) const TIMES: i32 = 6;
 
 /// A chart.
 #[derive(Debug, Clone, Template)]
 #[template(path = "parts/chart.svg")]
-pub struct Chart {
+pub(crate) struct Chart {
     /// The shapes, from the back to the front.
     pub shapes: Vec<Shape>,
     /// The description, for screen readers.
@@ -40,7 +40,7 @@ impl askama::filters::HtmlSafe for Chart {}
 
 /// A path, and the class that colours it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Shape {
+pub(crate) struct Shape {
     /// Classes.
     pub class: String,
     /// The path.
@@ -49,7 +49,7 @@ pub struct Shape {
 
 /// Where times and values are in the box.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Frame {
+pub(crate) struct Frame {
     /// From the left edge to the right.
     pub span: Span,
     /// The value at the top; the bottom is zero.
@@ -62,25 +62,25 @@ pub struct Frame {
 
 impl Frame {
     /// The whole chart.
-    pub fn whole(span: Span, top: f64) -> Self {
+    pub(crate) fn whole(span: Span, top: f64) -> Self {
         Self { span, top, offset: 0.0, height: HEIGHT }
     }
 
     /// Where a time is, from the left.
-    pub fn x(&self, time_us: i64) -> f64 {
+    pub(crate) fn x(&self, time_us: i64) -> f64 {
         let length_us = self.span.to_us.saturating_sub(self.span.from_us).max(1);
         let into_us = time_us.saturating_sub(self.span.from_us);
         (into_us as f64 / length_us as f64 * WIDTH).clamp(0.0, WIDTH)
     }
 
     /// Where a value is, from the top.
-    pub fn y(&self, value: f64) -> f64 {
+    pub(crate) fn y(&self, value: f64) -> f64 {
         let share = if self.top > 0.0 { value / self.top } else { 0.0 };
         self.offset + self.height * (1.0 - share.clamp(0.0, 1.0))
     }
 
     /// The light grid of a whole chart: at each of the times that are written below it, and at quarters of its height.
-    pub fn grid(&self) -> Shape {
+    pub(crate) fn grid(&self) -> Shape {
         let at = |part: i32, of: i32, length: f64| (length * f64::from(part) / f64::from(of)).round();
         let rows = (1..4).map(|part| format!("M0 {}h{WIDTH}", at(part, 4, HEIGHT)));
         let columns = (1..TIMES).map(|part| format!("M{} 0v{HEIGHT}", at(part, TIMES, WIDTH)));
@@ -88,7 +88,7 @@ impl Frame {
     }
 
     /// The shapes of the gaps: where nothing came from the host.
-    pub fn gaps(&self, gaps: &[Span]) -> Shape {
+    pub(crate) fn gaps(&self, gaps: &[Span]) -> Shape {
         let mut path = Pen::default();
         for gap in gaps {
             let (left, right) = (self.x(gap.from_us), self.x(gap.to_us));
@@ -100,7 +100,7 @@ impl Frame {
 }
 
 /// A round value that is not below `greatest`, for the top of a chart: 1, 2 or 5 times a power of ten.
-pub fn round_top(greatest: f64) -> f64 {
+pub(crate) fn round_top(greatest: f64) -> f64 {
     if !greatest.is_finite() || greatest <= 0.0 {
         return 1.0;
     }
@@ -113,7 +113,7 @@ pub fn round_top(greatest: f64) -> f64 {
 }
 
 /// A power of two that is not below `greatest`, for the top of a chart of bytes.
-pub fn round_top_bytes(greatest: f64) -> f64 {
+pub(crate) fn round_top_bytes(greatest: f64) -> f64 {
     if greatest.is_finite() { greatest.max(1.0).log2().ceil().exp2() } else { 1.0 }
 }
 

@@ -14,7 +14,7 @@ const MAX_NAME_CHARACTERS: usize = 40;
 
 /// A chart with what stands around it.
 #[derive(Debug, Clone)]
-pub struct Panel {
+pub(crate) struct Panel {
     /// Its name in the page.
     pub id: &'static str,
     /// Its label.
@@ -31,7 +31,7 @@ pub struct Panel {
 
 /// A line in a legend, with its value at the crosshair.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct LegendLine {
+pub(crate) struct LegendLine {
     /// The class of the line.
     pub class: &'static str,
     /// Its label; empty for the only line of a chart.
@@ -46,7 +46,7 @@ pub struct LegendLine {
 
 /// A breakdown.
 #[derive(Debug, Clone)]
-pub struct Stack {
+pub(crate) struct Stack {
     /// The values at its top, in its middle and at its bottom.
     pub ticks: [String; 3],
     /// The chart.
@@ -61,7 +61,7 @@ pub struct Stack {
 
 /// A layer in the legend of a breakdown.
 #[derive(Debug, Clone)]
-pub struct StackLayer {
+pub(crate) struct StackLayer {
     /// Its class.
     pub class: String,
     /// The program.
@@ -76,7 +76,7 @@ pub struct StackLayer {
 
 /// A row of the table of values.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ValueRow {
+pub(crate) struct ValueRow {
     /// The value's name in JSON.
     pub field: &'static str,
     /// Its label.
@@ -88,7 +88,7 @@ pub struct ValueRow {
 }
 
 /// The charts with their values at `at_us`, and the breakdowns of CPU and memory, whose programs are at `href`.
-pub fn panels(
+pub(crate) fn panels(
     metrics: &HostMetrics,
     (span, at_us): (Span, i64),
     breakdowns: [&Breakdown; 2],
@@ -123,7 +123,7 @@ fn legend(kind: &Kind, metrics: &HostMetrics, at_us: i64) -> Vec<LegendLine> {
 }
 
 /// The table of values, with those at `at_us`.
-pub fn values(metrics: &HostMetrics, at_us: i64) -> Vec<ValueRow> {
+pub(crate) fn values(metrics: &HostMetrics, at_us: i64) -> Vec<ValueRow> {
     let at = metrics.points.iter().rfind(|point| point.from_us <= at_us);
     let row = |unit: Unit, line: &Line| {
         let (min, mean, max) = over_all(metrics, line);

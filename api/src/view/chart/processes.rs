@@ -12,7 +12,7 @@ use super::{
 
 /// A chart with what stands around it.
 #[derive(Debug, Clone)]
-pub struct Panel {
+pub(crate) struct Panel {
     /// Its label.
     pub label: &'static str,
     /// Its lines.
@@ -43,7 +43,7 @@ const KINDS: [Kind; 4] = [
 ];
 
 /// The charts over `span`, without those that have no values.
-pub fn panels(metrics: &ProcessMetrics, span: Span) -> Vec<Panel> {
+pub(crate) fn panels(metrics: &ProcessMetrics, span: Span) -> Vec<Panel> {
     KINDS.iter().filter_map(|kind| kind.draw(metrics, span)).collect()
 }
 

@@ -5,13 +5,13 @@ use fleetps_ingestor::history::Breakdown;
 use super::{Frame, Pen, Shape};
 
 /// The greatest sum of all layers.
-pub fn greatest(breakdown: &Breakdown) -> f64 {
+pub(crate) fn greatest(breakdown: &Breakdown) -> f64 {
     let parts = breakdown.bounds_us.len().saturating_sub(1);
     (0..parts).map(|part| heights(breakdown, part).last().copied().unwrap_or_default()).fold(0.0, f64::max)
 }
 
 /// The shapes, one for each layer and one for the others, with the classes `layer k0`, `layer k1`, … and `layer other`.
-pub fn shapes(frame: &Frame, breakdown: &Breakdown) -> Vec<Shape> {
+pub(crate) fn shapes(frame: &Frame, breakdown: &Breakdown) -> Vec<Shape> {
     let parts: Vec<(f64, f64, Vec<f64>)> = breakdown
         .bounds_us
         .windows(2)

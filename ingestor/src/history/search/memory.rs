@@ -152,10 +152,10 @@ fn memory_at(
     let mut statement = reading.connection.prepare(&sql)?;
     let rows = statement.query_map(params![host.map(HostName::as_str)], |row| {
         Ok(MemoryRow {
-            key: row.get(0)?,
-            hosts: row.get(1)?,
-            processes: row.get(2)?,
-            memory_bytes: row.get(3)?,
+            key: row.get("key")?,
+            hosts: row.get("hosts")?,
+            processes: row.get("processes")?,
+            memory_bytes: row.get("memory_bytes")?,
         })
     })?;
     Ok(rows.collect::<Result<_, _>>()?)

@@ -159,8 +159,9 @@ impl Search<'_, '_> {
         let sql = render(&MatchedSql { found, condition: condition_text, order: &self.order, limit });
         let connection = self.reading.connection;
         connection.execute(&sql, params_from_iter(&condition.values))?;
-        let counts = "SELECT coalesce(any_value(total), 0)::UBIGINT, coalesce(any_value(hosts), 0)::UBIGINT FROM matched";
-        Ok(connection.query_row(counts, [], |row| Ok((row.get(0)?, row.get(1)?)))?)
+        let counts = "SELECT coalesce(any_value(total), 0)::UBIGINT AS total, \
+            coalesce(any_value(hosts), 0)::UBIGINT AS hosts FROM matched";
+        Ok(connection.query_row(counts, [], |row| Ok((row.get("total")?, row.get("hosts")?)))?)
     }
 
     /// The processes of the table `matched`, in order; and drops it.
@@ -193,11 +194,16 @@ impl Search<'_, '_> {
 
 /// What the hosts in the table `moments` omitted.
 fn omitted(reading: &Reading<'_>) -> duckdb::Result<Omitted> {
-    let sql = "SELECT count(*) FILTER (processes_left_out > 0 OR texts_shortened > 0), \
-        coalesce(sum(processes_left_out), 0)::UBIGINT, coalesce(sum(texts_shortened), 0)::UBIGINT \
+    let sql = "SELECT count(*) FILTER (processes_left_out > 0 OR texts_shortened > 0) AS hosts, \
+        coalesce(sum(processes_left_out), 0)::UBIGINT AS processes_left_out, \
+        coalesce(sum(texts_shortened), 0)::UBIGINT AS texts_shortened \
         FROM moments WHERE captured_at = now_at";
     reading.connection.query_row(sql, [], |row| {
-        Ok(Omitted { hosts: row.get(0)?, processes_left_out: row.get(1)?, texts_shortened: row.get(2)? })
+        Ok(Omitted {
+            hosts: row.get("hosts")?,
+            processes_left_out: row.get("processes_left_out")?,
+            texts_shortened: row.get("texts_shortened")?,
+        })
     })
 }
 
@@ -211,9 +217,10 @@ fn find_moments(
     let samples = &samples_with_spacing(reading, segments)?;
     let sql = render(&MomentsSql { at_ms: floor_ms(at_us), samples });
     reading.connection.execute_batch(&sql)?;
-    let bounds = "SELECT epoch_ms(min(captured_at)), epoch_ms(max(captured_at)) FROM moments";
+    let bounds =
+        "SELECT epoch_ms(min(captured_at)) AS first_ms, epoch_ms(max(captured_at)) AS last_ms FROM moments";
     let (first_ms, last_ms): (Option<i64>, Option<i64>) =
-        reading.connection.query_row(bounds, [], |row| Ok((row.get(0)?, row.get(1)?)))?;
+        reading.connection.query_row(bounds, [], |row| Ok((row.get("first_ms")?, row.get("last_ms")?)))?;
     let sql = |ms: i64| at(&ms.to_string());
     Ok(first_ms.map(sql).zip(last_ms.map(sql)))
 }
