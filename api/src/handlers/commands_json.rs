@@ -31,9 +31,9 @@ const DEFAULT_COMMANDS: usize = 100;
 const MAX_COMMANDS: usize = 10_000;
 /// The longest that an answer is held back: proxies end a request after a minute.
 const MAX_WAIT: Duration = Duration::from_secs(55);
-/// How long after a change a command that is waited for is looked at again: every change of any command is told, and each look
-/// at a plan goes through all records.
-const LOOK_AGAIN: Duration = Duration::from_millis(200);
+/// The shortest time between two looks at a plan that is waited for: every change of any command is told, and each look goes through
+/// all records. A single command is found by its id, and looked at after every change.
+const LOOKS_APART: Duration = Duration::from_millis(200);
 
 /// How long an answer may be held back until a command is over.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -269,14 +269,17 @@ async fn until_over(
     let until = Instant::now() + wait;
     let mut changed = scoped.watch_commands()?;
     let mut records = scoped.command_of(id)?;
+    let is_one = records.iter().any(|record| record.id == *id);
+    let (apart, mut looked) = (if is_one { Duration::ZERO } else { LOOKS_APART }, Instant::now());
     while records.iter().any(|record| !record.is_over) {
         tokio::select! {
             told = changed.changed() => if told.is_err() { break },
             () = tokio::time::sleep_until(until) => break,
             () = scoped.shutdown().cancelled() => break,
         }
-        tokio::time::sleep_until(until.min(Instant::now() + LOOK_AGAIN)).await;
+        tokio::time::sleep_until(until.min(looked + apart)).await;
         changed.mark_unchanged();
+        looked = Instant::now();
         records = scoped.command_of(id)?;
     }
     Ok(records)
