@@ -218,7 +218,7 @@ impl TopTable<'_> {
             let here = by == self.query.by;
             heads.push(Head {
                 column: column(by),
-                text: if is_of_one(by, self.query.group) { "Largest process" } else { text },
+                text: if is_of_one(by, self.query.group) { "Largest" } else { text },
                 unit: "",
                 href: Some(self.ordered_by(by)),
                 sorted: here.then_some("descending"),
