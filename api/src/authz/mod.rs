@@ -12,7 +12,7 @@
 //! `ScopedFleet`, whose scope `groups` computes: the hosts and command lines that the person may see. `groups` follows
 //! the broker's bucket of hosts.
 //!
-//! The matrix of roles is in docs/users.md; `api/tests/it/rules.rs` checks it for every route.
+//! The matrix of roles is in docs/users.md; `api/tests/it/authz.rs` checks it for every route.
 
 mod groups;
 mod policy;

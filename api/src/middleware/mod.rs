@@ -1,8 +1,8 @@
 //! The layers around all routes, from the outside in: `observe` gives each request an id and counts its time, `guard` checks
-//! host and origin and sets the headers that protect pages, `authenticate_host` and `authenticate` find the principal,
-//! `absence` says that the broker is away, `error_pages` renders refusals as pages
-//! or JSON, `admit` checks CSRF token, address and rate, `typed_times` makes times exact that somebody typed, and `authorize` asks
-//! the rules about the route's action.
+//! the host name and sets the headers that protect pages, `authenticate_host` and `authenticate` find the principal,
+//! `absence` says that the broker is away, `error_pages` renders refusals as pages or JSON, `guard` checks the origin, `admit`
+//! checks CSRF token, address and rate, `typed_times` makes times exact that somebody typed, and `authorize` asks the rules about
+//! the route's action.
 
 pub(crate) mod absence;
 pub(crate) mod admit;

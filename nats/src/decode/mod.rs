@@ -57,7 +57,7 @@ impl Furthest {
 }
 
 impl MessageDecoder {
-    /// An message_decoder that lets every host send `host_bytes_per_s` over a longer time, and 64 times as much at once.
+    /// A decoder that lets every host send `host_bytes_per_s` over a longer time, and 64 times as much at once.
     ///
     /// # Errors
     /// When there is no memory for a decompressor.
