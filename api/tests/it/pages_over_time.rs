@@ -115,9 +115,16 @@ async fn the_top_has_shares_and_leads_to_what_it_consists_of() {
     let found = past.site.page(then).await;
     assert_eq!(texts(&found, "#found td.pid"), ["11"], "{then}");
 
-    let processes = past.site.page(&format!("/top?{span}&group=process&by=memory&host=web-1")).await;
-    assert_eq!(texts(&processes, "#top tbody tr:first-child td.memory"), ["42.0 M"]);
+    let processes = past.site.page(&format!("/top?{span}&group=process&by=peak&host=web-1")).await;
+    assert_eq!(texts(&processes, "#top tbody tr:first-child td.peak"), ["42.0 M"]);
+    assert_eq!(
+        texts(&processes, "#top tbody tr:first-child td.memory"),
+        ["31.0 M"],
+        "from 20 to 42, steadily"
+    );
     assert!(texts(&processes, "#top td.share").is_empty(), "peaks do not add up");
+    let by_memory = past.site.page(&format!("/top?{span}&by=memory")).await;
+    assert!(!texts(&by_memory, "#top td.share").is_empty(), "means do");
     let process = &attributes(&processes, "#top tbody tr:first-child td.name a", "href")[0];
     assert_eq!(texts(&past.site.page(process).await, "h1"), ["worker"]);
 
