@@ -152,8 +152,8 @@ async fn in_a_browser_the_form_of_a_host_asks_for_settings_and_says_what_is_allo
     browser.go("/hosts/web-01/system").await;
     let row = |label: &str| {
         format!(
-            "const row = [...document.querySelectorAll('table.settings tr')].find(row => row.cells[0].textContent === '{label}');
-            return [row.cells[1].textContent, row.cells[2].textContent]"
+            "const row = [...document.querySelectorAll('#settings tr')].find(row => row.cells[0].textContent === '{label}');
+            return row ? [row.cells[1].textContent, row.cells[2].textContent] : null"
         )
     };
     browser.until(&row("Interval"), json!(["700ms", OF_HOST])).await;
