@@ -265,6 +265,7 @@ fn union_of_files(table: &str, tables: &[Tables]) -> String {
     union_of_files_where(table, tables, &all_rows)
 }
 
+/// No condition.
 fn all_rows(_: &Tables) -> String {
     String::new()
 }

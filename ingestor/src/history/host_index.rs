@@ -260,8 +260,8 @@ impl SegmentsOfHost {
 }
 
 impl Held {
-    /// Whether the last table at or before a moment is not the first here, if its host is not silent then. (One that came at
-    /// a shorter interval only later may have been heard longer before: then no rate is known of that one snapshot.)
+    /// Whether the last table at or before a moment is not the first here, if its host is not silent then. Where the
+    /// interval became shorter within the segment, the table before may be missed: then that one table has no rates.
     fn has_pair_at(&self, at_us: i64) -> bool {
         let HostRange { first_us, interval_ms, .. } = self.range;
         let silent_after_ms = silent_after_ms(interval_ms, self.segment.resolution().spacing());

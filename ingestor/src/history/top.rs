@@ -228,13 +228,13 @@ impl TopSql {
     }
 
     /// How many snapshots of a span lie from one time until before another, both in ms: as many as there would be at equal
-    /// distances.
+    /// distances. One that reaches out of the time has a length, unless another program wrote it.
     fn within(from_ms: &str, to_ms: &str) -> String {
         let (from, to) = (format!("{from_ms}::BIGINT"), format!("{to_ms}::BIGINT"));
         let (first, last) = ("epoch_us(first_captured_at) // 1000", "epoch_us(last_captured_at) // 1000");
         format!(
             "CASE WHEN {first} >= {from} AND {last} < {to} THEN snapshots \
-             ELSE 1 + round((least({last}, {to}) - greatest({first}, {from})) / ({last} - {first}) * (snapshots - 1))::BIGINT END"
+             ELSE 1 + round((least({last}, {to}) - greatest({first}, {from})) / greatest({last} - {first}, 1) * (snapshots - 1))::BIGINT END"
         )
     }
 

@@ -21,7 +21,7 @@ sampled AS NOT MATERIALIZED (
     UNION ALL BY NAME
     SELECT *, {{ Self::within("$5", "$3") }} AS within FROM {{ last_edge }}
 ),
--- Read again for the few processes that changed: together they would not fit in memory.
+-- Read twice, the second time for the few processes that changed. Kept in between, the pieces would not fit in memory.
 piece AS NOT MATERIALIZED (
     SELECT host, boot_id, pid, start_ticks, first_captured_at AS at, cpu_time_first_ms, cpu_time_last_ms,
         resident_bytes_max, read_bytes_first, read_bytes_last, written_bytes_first, written_bytes_last, ended_children_cpu_ms,
@@ -61,7 +61,7 @@ phase AS (
     SELECT host, boot_id, pid, start_ticks, since, any_value(fact) AS fact, {{ Self::summed_up() }}
     FROM (
         SELECT piece.*, since, fact
-        -- ASOF sorts everything.
+        -- ASOF sorts all that it is given, so it is given the pieces of these few processes.
         FROM (FROM piece SEMI JOIN change USING (host, boot_id, pid, start_ticks)) AS piece ASOF JOIN change
             ON piece.host = change.host AND piece.boot_id = change.boot_id AND piece.pid = change.pid
             AND piece.start_ticks = change.start_ticks AND piece.at >= change.since
